@@ -1,0 +1,243 @@
+//! Write batches: what is committed as one, and what must hold for it.
+//!
+//! A batch is atomic: after a crash all of its writes are there or none. Its *requirements* are checked under the commit
+//! lock, so between the check and the commit nothing can come: compare-and-commit, the basis of everything above that must
+//! not overtake a writer.
+//!
+//! A batch in the log:
+//!
+//! ```text
+//! record := first seqno varint | count varint | op*
+//! op     := kind u8 (0 tombstone, 1 value, 2 blob reference) | keyspace varint | key bytes | value bytes (not for 0)
+//! ```
+//!
+//! The n-th op has the sequence number `first + n`, so that every entry's internal key is unique.
+
+use crate::blob::BlobFile;
+use crate::coding::{Decoder, put_bytes, put_varint};
+use crate::db::{Keyspace, Snapshot};
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::types::{BlobRef, KeyspaceId, Kind, Seqno};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// The longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = (64 << 10) - 1;
+
+/// One write of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Op {
+    pub kind: Kind,
+    pub keyspace: KeyspaceId,
+    pub key: Bytes,
+    pub value: Bytes,
+}
+
+/// What must hold at commit.
+pub(crate) enum Requirement {
+    Absent { keyspace: KeyspaceId, key: Bytes },
+    Version { keyspace: KeyspaceId, key: Bytes, seqno: Seqno },
+    Unchanged { keyspace: KeyspaceId, prefix: Bytes, since: Snapshot },
+}
+
+/// A blob that was appended to a bin and waits for the batch that makes it visible; see [`crate::Db::append_blob`].
+///
+/// While one is alive its blob file cannot be compacted. Dropped without a batch, the bytes become garbage.
+#[derive(Clone)]
+pub struct PendingBlob {
+    pub(crate) inner: Arc<PendingInner>,
+}
+
+pub(crate) struct PendingInner {
+    pub file: Arc<BlobFile>,
+    pub key: Bytes,
+    pub blob: BlobRef,
+}
+
+impl Drop for PendingInner {
+    fn drop(&mut self) {
+        self.file.settle();
+    }
+}
+
+impl PendingBlob {
+    pub(crate) fn new(file: Arc<BlobFile>, key: Bytes, blob: BlobRef) -> Self {
+        Self { inner: Arc::new(PendingInner { file, key, blob }) }
+    }
+
+    /// Where the blob is.
+    pub fn blob_ref(&self) -> BlobRef {
+        self.inner.blob
+    }
+
+    /// The key that it was appended under.
+    pub fn key(&self) -> &Bytes {
+        &self.inner.key
+    }
+}
+
+/// Writes that commit as one, with requirements. Made by [`crate::Db::batch`].
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// users.put("alice", "30")?;
+/// let (_, version) = users.get_versioned(b"alice")?.unwrap();
+///
+/// let mut batch = db.batch();
+/// batch.require_version(&users, "alice", version);
+/// batch.put(&users, "alice", "31");
+/// db.write(batch, Durability::Sync)?;
+///
+/// let mut late = db.batch();
+/// late.require_version(&users, "alice", version);
+/// late.delete(&users, "alice");
+/// assert_eq!(db.write(late, Durability::Sync).unwrap_err().kind(), ErrorKind::Conflict);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Default)]
+pub struct WriteBatch {
+    pub(crate) ops: Vec<Op>,
+    pub(crate) requirements: Vec<Requirement>,
+    pub(crate) blobs: Vec<PendingBlob>,
+}
+
+impl WriteBatch {
+    /// Sets a key.
+    pub fn put(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, value: impl Into<Bytes>) {
+        let (key, value) = (key.into(), value.into());
+        self.ops.push(Op { kind: Kind::Value, keyspace: keyspace.id(), key, value });
+    }
+
+    /// Sets a key to a blob that was appended under that key.
+    pub fn put_blob(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, blob: &PendingBlob) {
+        let value = blob.inner.blob.encode().into();
+        self.ops.push(Op { kind: Kind::BlobRef, keyspace: keyspace.id(), key: key.into(), value });
+        self.blobs.push(blob.clone());
+    }
+
+    /// Removes a key; it need not be there.
+    pub fn delete(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
+        let key = key.into();
+        self.ops.push(Op { kind: Kind::Tombstone, keyspace: keyspace.id(), key, value: Bytes::new() });
+    }
+
+    /// Commits only if the key is not there.
+    pub fn require_absent(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
+        self.requirements.push(Requirement::Absent { keyspace: keyspace.id(), key: key.into() });
+    }
+
+    /// Commits only if the key is there, and was last written at `seqno`.
+    pub fn require_version(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, seqno: Seqno) {
+        self.requirements.push(Requirement::Version { keyspace: keyspace.id(), key: key.into(), seqno });
+    }
+
+    /// Commits only if no key under `prefix` was written or removed after the snapshot was taken.
+    ///
+    /// Complexity: the entries under the prefix that are in memtables and tables younger than the snapshot.
+    pub fn require_unchanged(&mut self, keyspace: &Keyspace, prefix: impl Into<Bytes>, since: &Snapshot) {
+        let prefix = prefix.into();
+        self.requirements.push(Requirement::Unchanged {
+            keyspace: keyspace.id(),
+            prefix,
+            since: since.clone(),
+        });
+    }
+
+    /// Writes in the batch.
+    pub fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// Whether it writes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.ops.is_empty()
+    }
+
+    /// Refuses what could not be stored or read back.
+    pub(crate) fn validate(&self, options: &Options) -> Result<()> {
+        for op in &self.ops {
+            if op.key.len() > KEY_BYTES_MAX {
+                let len = op.key.len();
+                return Err(Error::invalid(format!("a key has {len} bytes; the limit is {KEY_BYTES_MAX}")));
+            }
+            if op.value.len() > options.inline_value_bytes_max {
+                return Err(Error::invalid(format!(
+                    "a value has {} bytes; the limit is {}: append it as a blob",
+                    op.value.len(),
+                    options.inline_value_bytes_max
+                )));
+            }
+        }
+        let blob_ops = self.ops.iter().filter(|op| op.kind == Kind::BlobRef);
+        if blob_ops.zip(&self.blobs).any(|(op, blob)| op.key != blob.inner.key) {
+            return Err(Error::invalid("a blob must be put under the key that it was appended under"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn encode(&self, first: Seqno) -> Vec<u8> {
+        let bytes: usize = self.ops.iter().map(|op| op.key.len() + op.value.len() + 16).sum();
+        let mut out = Vec::with_capacity(bytes + 16);
+        put_varint(&mut out, first.0);
+        put_varint(&mut out, self.ops.len() as u64);
+        for op in &self.ops {
+            out.push(op.kind as u8);
+            put_varint(&mut out, u64::from(op.keyspace.0));
+            put_bytes(&mut out, &op.key);
+            if op.kind != Kind::Tombstone {
+                put_bytes(&mut out, &op.value);
+            }
+        }
+        out
+    }
+}
+
+/// A batch as read back from the log.
+pub(crate) fn decode_batch(record: &[u8]) -> Option<(Seqno, Vec<Op>)> {
+    let mut decoder = Decoder::new(record);
+    let first = Seqno(decoder.varint()?);
+    let count = decoder.varint()?;
+    let mut ops = Vec::new();
+    while !decoder.is_empty() {
+        let kind = Kind::from_u8(decoder.u8()?)?;
+        let keyspace = KeyspaceId(decoder.varint_u32()?);
+        let key = Bytes::copy_from_slice(decoder.bytes()?);
+        let value = match kind {
+            Kind::Tombstone => Bytes::new(),
+            Kind::Value | Kind::BlobRef => Bytes::copy_from_slice(decoder.bytes()?),
+        };
+        ops.push(Op { kind, keyspace, key, value });
+    }
+    let last = first.0.checked_add(count)?;
+    (ops.len() as u64 == count && last <= Seqno::MAX.0).then_some((first, ops))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn batches_round_trip(ops in prop::collection::vec((0u8..3, 0u32..9, ".{0,9}", ".{0,9}"), 0..9), first in 0u64..1 << 50) {
+            let ops: Vec<Op> = ops
+                .into_iter()
+                .map(|(kind, keyspace, key, value)| {
+                    let kind = Kind::from_u8(kind).unwrap();
+                    let value = if kind == Kind::Tombstone { Bytes::new() } else { value.into() };
+                    Op { kind, keyspace: KeyspaceId(keyspace), key: key.into(), value }
+                })
+                .collect();
+            let batch = WriteBatch { ops: ops.clone(), ..WriteBatch::default() };
+            prop_assert_eq!(decode_batch(&batch.encode(Seqno(first))), Some((Seqno(first), ops)));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = decode_batch(&bytes);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Blob files: large values outside the LSM, in files of one bin each.
+//!
+//! A blob file is written from front to back while it is *open* and never again once it is *sealed*. It can be read without the
+//! LSM: every record names its keyspace and key, and a sealed file ends with an index of its records. What the file cannot
+//! say is which records are still wanted; that is what the references in the LSM say, and only they.
+//!
+//! An open file has no index. After a crash its records are read from the front up to the first that is not whole; the
+//! rest was never acknowledged, and is cut off before the file is sealed.
+
+mod file;
+mod format;
+
+pub(crate) use file::{BlobFile, BlobHandles, StoredRecord};
+pub(crate) use format::{Record, total_bytes as record_bytes};
+
+/// Bytes before the first record.
+pub(crate) const FILE_HEADER_BYTES: u64 = format::HEADER_BYTES as u64;
+
+#[cfg(test)]
+mod tests;

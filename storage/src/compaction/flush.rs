@@ -1,0 +1,143 @@
+//! Flushing: the oldest sealed memtable becomes one table of level 0 in each keyspace that it has entries of.
+
+use super::Survivors;
+use crate::db::Inner;
+use crate::error::{Error, Result};
+use crate::manifest::{Edit, TableEdit};
+use crate::memtable::{Memtable, MemtableIter};
+use crate::sst::{Table, TableWriter, TableWriterOptions};
+use crate::types::{FileId, KeyspaceId, Tag};
+use crate::version::{ReadState, Tree};
+use std::sync::Arc;
+
+/// Flushes one memtable; `false` if none waits.
+pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
+    let state = inner.read_state();
+    let Some(memtable) = state.sealed.last().cloned() else { return Ok(false) };
+    // The tables will refer to blobs whose log records go away with the log.
+    inner.blobs().sync_open()?;
+    let mut tables = Vec::new();
+    let flushed = memtable
+        .keyspaces()
+        .into_iter()
+        .try_for_each(|keyspace| {
+            tables.extend(write_table(inner, &state, &memtable, keyspace)?);
+            Ok(())
+        })
+        .and_then(|()| inner.sync_dir());
+    if let Err(error) = flushed {
+        inner.remove_tables(tables.iter().map(|(_, table)| table.id));
+        return Err(error);
+    }
+    let newer =
+        state.sealed.len().checked_sub(2).and_then(|at| state.sealed.get(at)).unwrap_or(&state.active);
+    let first_log = newer.log;
+    let edit = Edit {
+        first_log: Some(first_log),
+        last_seqno: Some(inner.visible()),
+        tables: tables
+            .iter()
+            .map(|(keyspace, table)| TableEdit::Add { keyspace: *keyspace, id: table.id, level: 0 })
+            .collect(),
+        ..Edit::default()
+    };
+    inner.apply(edit, |state: &mut ReadState| {
+        state.sealed.retain(|other| !Arc::ptr_eq(other, &memtable));
+        let version = Arc::make_mut(&mut state.version);
+        for (keyspace, table) in tables {
+            Arc::make_mut(version.entry(keyspace).or_default()).add(0, table);
+        }
+    })?;
+    inner.remove_logs_before(first_log);
+    Ok(true)
+}
+
+/// `None` if nothing of the keyspace survives.
+fn write_table(
+    inner: &Inner,
+    state: &ReadState,
+    memtable: &Arc<Memtable>,
+    keyspace: KeyspaceId,
+) -> Result<Option<(KeyspaceId, Arc<Table>)>> {
+    let tree = state.tree(keyspace).cloned().unwrap_or_default();
+    let compression = inner.keyspace_options(keyspace).top;
+    let mut output = Output::new(inner, compression);
+    let mut survivors = Survivors::new(inner.snapshot_seqnos());
+    let mut iter = MemtableIter::new(memtable.clone(), keyspace);
+    iter.seek(b"", Tag(u64::MAX));
+    while let Some((key, tag)) = iter.key() {
+        let nothing_below = || !tree.tables().any(|table| table.covers(key));
+        if survivors.keeps(key, tag, nothing_below) {
+            output.add(key, tag, &iter.value())?;
+        }
+        iter.next();
+    }
+    let table = output.finish()?;
+    Ok(table.map(|table| (keyspace, table)))
+}
+
+/// A table being written; removed again if it is not finished.
+pub(super) struct Output<'a> {
+    inner: &'a Inner,
+    options: crate::TableCompression,
+    writer: Option<(FileId, TableWriter)>,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn new(inner: &'a Inner, options: crate::TableCompression) -> Self {
+        Self { inner, options, writer: None }
+    }
+
+    pub(super) fn add(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
+        if self.writer.is_none() {
+            let id = self.inner.new_file_id();
+            let options =
+                TableWriterOptions { block_bytes: self.inner.options.block_bytes, compression: self.options };
+            let writer = TableWriter::create(&*self.inner.vfs, self.inner.table_path(id), id, options)?;
+            self.writer = Some((id, writer));
+        }
+        match &mut self.writer {
+            Some((_, writer)) => writer.add(user_key, tag, value),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.writer.as_ref().map_or(0, |(_, writer)| writer.bytes())
+    }
+
+    /// Ends the open table, if there is one, and opens it for reading; the next entry begins another.
+    pub(super) fn finish(&mut self) -> Result<Option<Arc<Table>>> {
+        let Some((id, writer)) = self.writer.take() else { return Ok(None) };
+        let opened = writer.finish().and_then(|_| {
+            Table::open(&*self.inner.vfs, &self.inner.table_path(id), id, self.inner.cache.clone())
+        });
+        if opened.is_err() {
+            self.inner.remove_tables([id]);
+        }
+        opened.map(|table| Some(Arc::new(table)))
+    }
+}
+
+impl Drop for Output<'_> {
+    fn drop(&mut self) {
+        if let Some((id, _)) = self.writer.take() {
+            self.inner.remove_tables([id]);
+        }
+    }
+}
+
+impl Inner {
+    /// Makes the names of new files durable.
+    pub(super) fn sync_dir(&self) -> Result<()> {
+        self.vfs.sync_dir(&self.dir).map_err(|source| Error::io("sync", &self.dir, source))
+    }
+}
+
+impl Tree {
+    /// Whether no table below `level` has keys around this one.
+    pub(super) fn is_bottom_for(&self, level: usize, user_key: &[u8]) -> bool {
+        (level + 1..crate::version::LEVELS)
+            .all(|deeper| self.overlapping(deeper, user_key, user_key).is_empty())
+    }
+}

@@ -1,0 +1,77 @@
+//! What keeps the database in shape: flushing, merging tables, compacting bins.
+//!
+//! Every job is the same three steps: write new files and make them durable; make one manifest edit that adds them and drops the
+//! old; remove the old. A job that fails or is cancelled before the edit removes what it wrote; after a crash the next opening does.
+//!
+//! Which versions of a key survive is decided in one place, [`Survivors`]: the newest in each *stripe* between two snapshots. Example:
+//! snapshots at 10 and 20, versions at 5, 8, 15, 25, 30: 30 (now), 15 (seen at 20) and 8 (seen at 10) stay. A deletion
+//! goes too once nothing older of its key can be left below and no snapshot is older than it.
+
+mod bin;
+mod flush;
+mod leveled;
+
+pub use bin::{BinOwner, BinReport, Judgement, LiveRecord, NewBlob};
+pub(crate) use flush::flush_one;
+pub(crate) use leveled::{compact_all, compact_one};
+
+use crate::types::{Kind, Seqno, Tag};
+
+/// Decides, entry by entry in internal-key order, what a rewrite keeps.
+pub(crate) struct Survivors {
+    /// Ascending.
+    snapshots: Vec<Seqno>,
+    last: Option<(Vec<u8>, usize)>,
+}
+
+impl Survivors {
+    pub(crate) fn new(snapshots: Vec<Seqno>) -> Self {
+        Self { snapshots, last: None }
+    }
+
+    /// `nothing_below` says whether no older version of the key can exist outside the entries that pass here.
+    pub(crate) fn keeps(&mut self, user_key: &[u8], tag: Tag, nothing_below: impl FnOnce() -> bool) -> bool {
+        let stripe = self.snapshots.partition_point(|snapshot| *snapshot < tag.seqno());
+        let last = self.last.get_or_insert_with(|| (Vec::new(), usize::MAX));
+        let same_key = last.1 != usize::MAX && last.0 == user_key;
+        if same_key && last.1 == stripe {
+            return false;
+        }
+        if !same_key {
+            last.0.clear();
+            last.0.extend_from_slice(user_key);
+        }
+        last.1 = stripe;
+        !(tag.kind() == Some(Kind::Tombstone) && stripe == 0 && nothing_below())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(snapshots: &[u64], versions: &[(u64, Kind)], nothing_below: bool) -> Vec<u64> {
+        let mut survivors = Survivors::new(snapshots.iter().map(|seqno| Seqno(*seqno)).collect());
+        let kept = versions
+            .iter()
+            .filter(|(seqno, kind)| survivors.keeps(b"k", Tag::new(Seqno(*seqno), *kind), || nothing_below));
+        kept.map(|(seqno, _)| *seqno).collect()
+    }
+
+    #[test]
+    fn the_newest_of_each_stripe_survives() {
+        let versions = [30, 25, 15, 8, 5].map(|seqno| (seqno, Kind::Value));
+        assert_eq!(kept(&[10, 20], &versions, true), [30, 15, 8]);
+        assert_eq!(kept(&[], &versions, true), [30]);
+        assert_eq!(kept(&[5, 8], &versions, true), [30, 8, 5]);
+    }
+
+    #[test]
+    fn a_deletion_goes_when_nobody_can_miss_it() {
+        let versions = [(30, Kind::Tombstone), (8, Kind::Value)];
+        assert_eq!(kept(&[], &versions, true), [0u64; 0]);
+        assert_eq!(kept(&[], &versions, false), [30]);
+        assert_eq!(kept(&[10], &versions, true), [30, 8]);
+        assert_eq!(kept(&[40], &versions, true), [0u64; 0]);
+    }
+}

@@ -1,0 +1,319 @@
+//! The database handle and the state behind it.
+//!
+//! Locks, in the order in which they may be taken: `commit` (log and sequence numbers) → `manifest` → `state` (the read state's
+//! pointer, held for moments). Reading takes only `state`, shared, and never across I/O. `bins` (which blob files are open) is
+//! taken before `manifest` and never with `commit` held.
+//!
+//! Threads: one flushes, one compacts tables (`background.rs`); a bin compaction runs on its caller's thread.
+
+mod background;
+mod blobs;
+mod open;
+mod read;
+mod snapshot;
+mod stats;
+mod write;
+
+pub use blobs::BlobFileInfo;
+pub use read::{Entry, Iter};
+pub use snapshot::Snapshot;
+pub use stats::{KeyspaceStats, Stats};
+
+use crate::batch::WriteBatch;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::LogWriter;
+use crate::manifest::{Edit, Manifest};
+use crate::options::{KeyspaceOptions, Options};
+use crate::sst::BlockCache;
+use crate::types::{Durability, FileId, KeyspaceId, Seqno};
+use crate::version::ReadState;
+use crate::vfs::{StdVfs, Vfs, VfsLock};
+use background::Background;
+use blobs::Blobs;
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::ops::RangeBounds;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// An open database. Clones are cheap and share it; it closes when the last is dropped (or by [`Db::close`]).
+#[derive(Clone)]
+pub struct Db {
+    pub(crate) inner: Arc<Inner>,
+    /// The last clone to go ends the threads and closes the files.
+    _closer: Arc<background::Closer>,
+}
+
+/// A keyspace of a database: an ordered map of its own, committed together with the others.
+#[derive(Clone)]
+pub struct Keyspace {
+    id: KeyspaceId,
+    db: Db,
+}
+
+/// What the commit lock guards.
+pub(crate) struct Commit {
+    log: LogWriter,
+    next_seqno: Seqno,
+}
+
+pub(crate) struct Inner {
+    pub vfs: Arc<dyn Vfs>,
+    pub dir: PathBuf,
+    pub options: Options,
+    pub cache: Arc<BlockCache>,
+    pub state: RwLock<Arc<ReadState>>,
+    pub manifest: Mutex<Manifest>,
+    commit: Mutex<Commit>,
+    /// Held while syncing the log, so that one sync serves all who wait.
+    log_sync: Mutex<()>,
+    /// The newest committed sequence number.
+    visible: AtomicU64,
+    /// Live snapshots: how many at each sequence number.
+    snapshots: Mutex<BTreeMap<Seqno, usize>>,
+    blobs: Blobs,
+    background: Background,
+    /// One merge of tables at a time.
+    pub table_compaction: Mutex<()>,
+    /// One bin compaction at a time.
+    pub bin_compaction: Mutex<()>,
+    /// Why the database takes no more writes.
+    fatal: OnceLock<String>,
+    _lock: Box<dyn VfsLock>,
+}
+
+impl Inner {
+    pub(crate) fn read_state(&self) -> Arc<ReadState> {
+        self.state.read().clone()
+    }
+
+    pub(crate) fn visible(&self) -> Seqno {
+        Seqno(self.visible.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.background.is_closing()
+    }
+
+    pub(crate) fn table_path(&self, id: FileId) -> PathBuf {
+        self.dir.join(open::file_name(id, open::TABLE_SUFFIX))
+    }
+
+    pub(crate) fn keyspace_options(&self, id: KeyspaceId) -> KeyspaceOptions {
+        self.manifest.lock().state.keyspaces.get(&id).map(|(_, options)| *options).unwrap_or_default()
+    }
+
+    pub(crate) fn new_file_id(&self) -> FileId {
+        self.manifest.lock().new_file_id()
+    }
+
+    /// Makes an edit durable, then lets readers see what it means. A failure makes the database read-only.
+    pub(crate) fn apply(&self, edit: Edit, change: impl FnOnce(&mut ReadState)) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        if let Err(error) = manifest.append(edit) {
+            return Err(self.fail(error));
+        }
+        let mut state = self.state.write();
+        let mut next = ReadState::clone(&state);
+        change(&mut next);
+        *state = Arc::new(next);
+        Ok(())
+    }
+
+    /// Remembers that the state on disk is unknown since `error`; from here on only reading goes.
+    fn fail(&self, error: Error) -> Error {
+        let _ = self.fatal.set(error.to_string());
+        self.background.wake();
+        error
+    }
+
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        if let Some(cause) = self.fatal.get() {
+            let message =
+                format!("the database is read-only since a write failed ({cause}); close and reopen it");
+            return Err(Error::new(ErrorKind::ReadOnly, message));
+        }
+        if self.background.is_closing() {
+            return Err(Error::new(ErrorKind::Closed, "the database was closed"));
+        }
+        Ok(())
+    }
+
+    /// Removes files that no edit names any more. A failure leaves orphans for the next opening.
+    pub(crate) fn remove_tables(&self, tables: impl IntoIterator<Item = FileId>) {
+        for id in tables {
+            let _ = self.vfs.remove(&self.table_path(id));
+        }
+    }
+}
+
+impl Db {
+    /// Opens a database of the operating system's file system, making it if the directory is empty or missing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotADatabase`] if the directory holds something else, [`ErrorKind::Locked`] if another process has it
+    /// open, [`ErrorKind::Corruption`] if its files are damaged, [`ErrorKind::InvalidArgument`] for bad options.
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self> {
+        Self::open_with(Arc::new(StdVfs), dir.as_ref(), options)
+    }
+
+    /// As [`Db::open`], on any file system.
+    pub fn open_with(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Self> {
+        let inner = Arc::new(open::open(vfs, dir, options)?);
+        let closer = background::start(&inner)?;
+        Ok(Self { inner, _closer: Arc::new(closer) })
+    }
+
+    /// Opens a keyspace, making it if it is not there. The options count when it is made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] if the name is empty or has over 255 bytes.
+    pub fn keyspace(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
+        if name.is_empty() || name.len() > 255 {
+            return Err(Error::invalid("a keyspace's name must have 1 to 255 bytes"));
+        }
+        let found = |manifest: &Manifest| {
+            manifest.state.keyspaces.iter().find(|(_, (other, _))| other == name).map(|(id, _)| *id)
+        };
+        let mut manifest = self.inner.manifest.lock();
+        let id = match found(&manifest) {
+            Some(id) => id,
+            None => {
+                self.inner.check_writable()?;
+                let id = KeyspaceId(manifest.state.next_keyspace);
+                let edit = Edit { keyspaces: vec![(id, name.to_owned(), options)], ..Edit::default() };
+                manifest.append(edit).map_err(|error| self.inner.fail(error))?;
+                id
+            }
+        };
+        Ok(Keyspace { id, db: self.clone() })
+    }
+
+    /// The names of the keyspaces, in the order of their making.
+    pub fn keyspaces(&self) -> Vec<String> {
+        self.inner.manifest.lock().state.keyspaces.values().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// An empty batch.
+    pub fn batch(&self) -> WriteBatch {
+        WriteBatch::default()
+    }
+
+    /// Commits a batch: all of its writes or, on an error, none. Gives the sequence number of its last write.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] if a requirement does not hold; [`ErrorKind::InvalidArgument`] for a key or value over the
+    /// limits; [`ErrorKind::NoSpace`], [`ErrorKind::Io`], [`ErrorKind::ReadOnly`] from below.
+    pub fn write(&self, batch: WriteBatch, durability: Durability) -> Result<Seqno> {
+        self.inner.write(&batch, durability)
+    }
+
+    /// Makes every write so far durable against power loss. Many threads may wait on one sync.
+    ///
+    /// # Errors
+    /// After a failed sync the database is read-only until it is opened again.
+    pub fn sync(&self) -> Result<()> {
+        self.inner.sync()
+    }
+
+    /// What the database holds now, for as long as the snapshot lives.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(&self.inner)
+    }
+
+    /// Writes the memtable out as tables, and waits for it.
+    ///
+    /// # Errors
+    /// What the file system refused.
+    pub fn flush(&self) -> Result<()> {
+        self.inner.flush_and_wait()
+    }
+
+    /// Flushes, then merges each keyspace into one sorted level, dropping what no snapshot can see.
+    ///
+    /// # Errors
+    /// What the file system refused, or corruption in a table.
+    pub fn compact(&self) -> Result<()> {
+        self.flush()?;
+        crate::compaction::compact_all(&self.inner)
+    }
+
+    /// Closes the database, reporting what dropping it could not. Other clones give [`ErrorKind::Closed`] on writes from here on.
+    ///
+    /// # Errors
+    /// If the last writes could not be made durable.
+    pub fn close(self) -> Result<()> {
+        self._closer.close()
+    }
+}
+
+impl Keyspace {
+    pub(crate) fn id(&self) -> KeyspaceId {
+        self.id
+    }
+
+    /// The database that it belongs to.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The value of a key. A blob is read, checked and decompressed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corruption`] with file and offset if the bytes are not what was written.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.get_versioned(key)?.map(|(value, _)| value))
+    }
+
+    /// The value of a key, and the sequence number that wrote it, for [`WriteBatch::require_version`].
+    ///
+    /// # Errors
+    /// As [`Keyspace::get`].
+    pub fn get_versioned(&self, key: &[u8]) -> Result<Option<(Bytes, Seqno)>> {
+        self.db.inner.get(self.id, key, None)
+    }
+
+    /// Where the blob of a key is, without reading it; `None` if there is none, or the value is no blob.
+    ///
+    /// # Errors
+    /// As [`Keyspace::get`].
+    pub fn blob_ref(&self, key: &[u8]) -> Result<Option<(crate::BlobRef, Seqno)>> {
+        self.db.inner.blob_ref(self.id, key, self.db.inner.visible())
+    }
+
+    /// Sets a key, durably.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub fn put(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Result<Seqno> {
+        let mut batch = WriteBatch::default();
+        batch.put(self, key, value);
+        self.db.write(batch, Durability::Sync)
+    }
+
+    /// Removes a key, durably; it need not be there.
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub fn delete(&self, key: impl Into<Bytes>) -> Result<Seqno> {
+        let mut batch = WriteBatch::default();
+        batch.delete(self, key);
+        self.db.write(batch, Durability::Sync)
+    }
+
+    /// The entries with keys in a range, ascending, as of now.
+    pub fn range<R: RangeBounds<Vec<u8>>>(&self, range: R) -> Iter {
+        self.db.snapshot().range(self, range)
+    }
+
+    /// The entries whose keys begin with `prefix`, ascending, as of now.
+    pub fn prefix(&self, prefix: &[u8]) -> Iter {
+        self.db.snapshot().prefix(self, prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests;

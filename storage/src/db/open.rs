@@ -1,0 +1,291 @@
+//! Opening and recovery.
+//!
+//! 1. The directory is a database, or empty, or refused; nothing is written into a foreign directory.
+//! 2. `LOCK` is taken.
+//! 3. The manifest gives the state; tables and blob files are opened; blob files that were open are cut off after their last whole
+//!    record and sealed.
+//!    After a clean close the log must be there in its full length.
+//! 4. The logs that the manifest still needs are replayed, oldest first. Only the newest may end torn; a record that
+//!    refers to blob bytes that are not there counts as torn. A torn tail is cut off.
+//! 5. What was replayed is flushed at once: logs do not pile up over many short sessions.
+//! 6. Files that nothing names are removed.
+//!
+//! A crash at any point of this leaves a directory from which it can begin again.
+
+use super::blobs::Blobs;
+use super::{Background, Commit, Inner};
+use crate::batch::{Op, decode_batch};
+use crate::blob::{BlobFile, BlobHandles, record_bytes};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{LogReader, LogWriter, Tail};
+use crate::manifest::{self, Manifest, State};
+use crate::memtable::Memtable;
+use crate::options::Options;
+use crate::sst::{BlockCache, Table, block_cache};
+use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
+use crate::version::{ReadState, Tree, Version};
+use crate::vfs::{Vfs, VfsLock};
+use parking_lot::{Mutex, RwLock};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+
+pub(super) const LOCK_NAME: &str = "LOCK";
+pub(super) const LOG_SUFFIX: &str = "log";
+pub(super) const TABLE_SUFFIX: &str = "sst";
+pub(super) const BLOB_SUFFIX: &str = "blob";
+
+pub(super) fn file_name(id: FileId, suffix: &str) -> String {
+    format!("{id:06}.{suffix}")
+}
+
+/// The number and suffix of one of our files.
+fn parse_name(name: &str) -> Option<(FileId, &str)> {
+    let (stem, suffix) = name.split_once('.')?;
+    let ours = [LOG_SUFFIX, TABLE_SUFFIX, BLOB_SUFFIX].contains(&suffix) && stem.len() >= 6;
+    ours.then_some((FileId(stem.parse().ok()?), suffix))
+}
+
+pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Inner> {
+    options.validate()?;
+    let exists = examine_dir(&*vfs, dir, &options)?;
+    let lock = take_lock(&*vfs, dir)?;
+    let mut state = if exists { Manifest::read(&*vfs, dir)? } else { State::default() };
+    check_closed_log(&*vfs, dir, &state)?;
+    let names = vfs.list(dir).map_err(|source| Error::io("list", dir, source))?;
+    let used = names.iter().filter_map(|name| parse_name(name)).map(|(id, _)| id.0 + 1).max().unwrap_or(1);
+    state.next_file = state.next_file.max(used);
+    state.closed = None;
+    let mut manifest = Manifest::create(vfs.clone(), dir, state)?;
+
+    let cache = Arc::new(block_cache(options.block_cache_bytes));
+    let version = open_tables(&*vfs, dir, &manifest.state, &cache)?;
+    let blobs = open_blobs(&*vfs, dir, &manifest.state)?;
+    let replayed = Memtable::new(manifest.state.first_log);
+    let last_seqno = replay(&*vfs, dir, &manifest.state, &names, &blobs, &replayed)?;
+
+    let log_id = manifest.new_file_id();
+    let log = LogWriter::create(&*vfs, dir, dir.join(file_name(log_id, LOG_SUFFIX)), log_id)?;
+    let sealed = if replayed.is_empty() { Vec::new() } else { vec![Arc::new(replayed)] };
+    let read_state =
+        ReadState { active: Arc::new(Memtable::new(log_id)), sealed, version: Arc::new(version) };
+    let unsealed: Vec<_> = blobs.values().filter(|file| !file.is_sealed()).cloned().collect();
+    let inner = Inner {
+        dir: dir.to_owned(),
+        cache,
+        state: RwLock::new(Arc::new(read_state)),
+        manifest: Mutex::new(manifest),
+        commit: Mutex::new(Commit { log, next_seqno: Seqno(last_seqno.0 + 1) }),
+        log_sync: Mutex::new(()),
+        visible: AtomicU64::new(last_seqno.0),
+        snapshots: Mutex::default(),
+        blobs: Blobs::new(BlobHandles::new(vfs.clone()), blobs),
+        background: Background::default(),
+        table_compaction: Mutex::new(()),
+        bin_compaction: Mutex::new(()),
+        fatal: OnceLock::new(),
+        _lock: lock,
+        vfs,
+        options,
+    };
+    for file in unsealed {
+        inner.seal_bin(&file)?;
+    }
+    while crate::compaction::flush_one(&inner)? {}
+    remove_orphans(&inner)?;
+    Ok(inner)
+}
+
+/// Whether the directory is a database already. Refuses what is something else.
+fn examine_dir(vfs: &dyn Vfs, dir: &Path, options: &Options) -> Result<bool> {
+    let names = match vfs.list(dir) {
+        Ok(names) => names,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+            let message =
+                format!("{} is a file, not a directory; name a directory for the database", dir.display());
+            return Err(Error::new(ErrorKind::NotADatabase, message));
+        }
+        Err(error) => return Err(Error::io("list", dir, error)),
+    };
+    if manifest::is_database(&names) {
+        return Ok(true);
+    }
+    let foreign = names.iter().find(|name| *name != LOCK_NAME && !manifest::is_left_from_creation(name));
+    if let Some(foreign) = foreign {
+        let dir = dir.display();
+        let message = format!(
+            "{dir} is not a PatinaDB database (it holds {foreign}); name another directory, or an empty one"
+        );
+        return Err(Error::new(ErrorKind::NotADatabase, message));
+    }
+    if !options.create_if_missing {
+        let message =
+            format!("there is no database in {}; name another directory, or let it be made", dir.display());
+        return Err(Error::new(ErrorKind::NotADatabase, message));
+    }
+    vfs.create_dir_all(dir).map_err(|source| Error::io("make the directory", dir, source))?;
+    Ok(false)
+}
+
+fn take_lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn VfsLock>> {
+    let path = dir.join(LOCK_NAME);
+    let owner = format!("process {}", std::process::id());
+    match vfs.lock(&path, &owner).map_err(|source| Error::io("lock", &path, source))? {
+        Ok(lock) => Ok(lock),
+        Err(holder) => {
+            let holder = if holder.trim().is_empty() { "another process" } else { holder.trim() };
+            let message = format!("{} is open in {holder}; close it there first", dir.display());
+            Err(Error::new(ErrorKind::Locked, message))
+        }
+    }
+}
+
+fn open_tables(vfs: &dyn Vfs, dir: &Path, state: &State, cache: &Arc<BlockCache>) -> Result<Version> {
+    let mut version = Version::new();
+    for (keyspace, tables) in &state.tables {
+        let mut tree = Tree::default();
+        for (id, level) in tables {
+            let path = dir.join(file_name(*id, TABLE_SUFFIX));
+            let table = Table::open(vfs, &path, *id, cache.clone())?;
+            tree.add(usize::from(*level), Arc::new(table));
+        }
+        version.insert(*keyspace, Arc::new(tree));
+    }
+    Ok(version)
+}
+
+fn open_blobs(vfs: &dyn Vfs, dir: &Path, state: &State) -> Result<BTreeMap<FileId, Arc<BlobFile>>> {
+    let open = |(id, blob): (&FileId, &manifest::BlobState)| {
+        let path = dir.join(file_name(*id, BLOB_SUFFIX));
+        let file = match blob.sealed {
+            Some((bytes, records)) => BlobFile::sealed(path, *id, blob.bin, bytes, records),
+            None => BlobFile::recover(vfs, path, *id, blob.bin)?,
+        };
+        Ok((*id, Arc::new(file)))
+    };
+    state.blobs.iter().map(open).collect()
+}
+
+/// Brings the logs' writes into `memtable`; gives the last sequence number.
+fn replay(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    state: &State,
+    names: &[String],
+    blobs: &BTreeMap<FileId, Arc<BlobFile>>,
+    memtable: &Memtable,
+) -> Result<Seqno> {
+    let mut logs: Vec<FileId> = names
+        .iter()
+        .filter_map(|name| parse_name(name))
+        .filter(|(id, suffix)| *suffix == LOG_SUFFIX && *id >= state.first_log)
+        .map(|(id, _)| id)
+        .collect();
+    logs.sort_unstable();
+    let mut last_seqno = state.last_seqno;
+    for (at, id) in logs.iter().enumerate() {
+        let path = dir.join(file_name(*id, LOG_SUFFIX));
+        let is_newest = at + 1 == logs.len();
+        if is_newest && is_unborn(vfs, &path)? {
+            continue;
+        }
+        let mut reader = LogReader::open(vfs, &path, *id)?;
+        let mut whole_until = None;
+        while let Some((record, end)) = reader.next_record()? {
+            if record.is_empty() {
+                continue;
+            }
+            let (first, ops) = decode_batch(&record).ok_or_else(|| {
+                Error::corruption(&path, end, "a batch makes no sense although its checksum holds")
+            })?;
+            if ops.iter().any(|op| lacks_blob(op, blobs)) {
+                reader.reject_record_ending_at(end)?;
+                break;
+            }
+            whole_until = Some(end);
+            for (n, op) in (0u64..).zip(ops) {
+                let seqno = Seqno(first.0 + n);
+                memtable.insert(op.keyspace, op.key, Tag::new(seqno, op.kind), op.value);
+                last_seqno = last_seqno.max(seqno);
+            }
+        }
+        if let Tail::Torn { offset } = reader.tail() {
+            if !is_newest {
+                let what = "a log ends in the middle of a record although a newer one follows";
+                return Err(Error::corruption(&path, offset, what));
+            }
+            cut_off(vfs, &path, whole_until.unwrap_or(reader.first_record()))?;
+        }
+    }
+    Ok(last_seqno)
+}
+
+/// After a clean close, the log must be as long as the manifest says.
+fn check_closed_log(vfs: &dyn Vfs, dir: &Path, state: &State) -> Result<()> {
+    let Some((id, expected)) = state.closed else { return Ok(()) };
+    let path = dir.join(file_name(id, LOG_SUFFIX));
+    let file = vfs.open(&path).map_err(|source| Error::io("open", &path, source))?;
+    let len = file.size().map_err(|source| Error::io("read", &path, source))?;
+    if len < expected {
+        return Err(Error::corruption(&path, len, "its end is missing"));
+    }
+    Ok(())
+}
+
+/// Whether the power failed between a log's creation and its first sync: nothing was ever written to it.
+fn is_unborn(vfs: &dyn Vfs, path: &Path) -> Result<bool> {
+    let file = vfs.open(path).map_err(|source| Error::io("open", path, source))?;
+    let len = file.size().map_err(|source| Error::io("read", path, source))?;
+    Ok(len < LogReader::HEADER_BYTES)
+}
+
+/// Whether an op refers to bytes that a blob file does not have. A file that the manifest does not name was retired: the
+/// reference was replaced by a later write, which follows.
+fn lacks_blob(op: &Op, blobs: &BTreeMap<FileId, Arc<BlobFile>>) -> bool {
+    if op.kind != Kind::BlobRef {
+        return false;
+    }
+    let Some(blob) = BlobRef::decode(&op.value) else { return true };
+    let end = blob.offset.saturating_add(record_bytes(op.key.len(), blob.stored_len));
+    blobs.get(&blob.file).is_some_and(|file| end > file.size().0)
+}
+
+fn cut_off(vfs: &dyn Vfs, path: &Path, len: u64) -> Result<()> {
+    let file = vfs.open(path).map_err(|source| Error::io("open", path, source))?;
+    file.truncate(len).map_err(|source| Error::io("truncate", path, source))?;
+    file.sync().map_err(|source| Error::io("sync", path, source))
+}
+
+/// Removes our files that neither the manifest nor this opening names.
+fn remove_orphans(inner: &Inner) -> Result<()> {
+    let names = inner.vfs.list(&inner.dir).map_err(|source| Error::io("list", &inner.dir, source))?;
+    let manifest = inner.manifest.lock();
+    let state = &manifest.state;
+    let current = manifest::manifest_name(manifest.log_id());
+    let active_log = inner.read_state().active.log;
+    let is_orphan = |name: &str| match parse_name(name) {
+        Some((id, LOG_SUFFIX)) => id < active_log,
+        Some((id, TABLE_SUFFIX)) => !state.tables.values().any(|tables| tables.contains_key(&id)),
+        Some((id, _)) => !state.blobs.contains_key(&id),
+        None => manifest::is_left_from_creation(name) && name != current,
+    };
+    for name in names.iter().filter(|name| is_orphan(name)) {
+        let path: PathBuf = inner.dir.join(name);
+        inner.vfs.remove(&path).map_err(|source| Error::io("remove", &path, source))?;
+    }
+    Ok(())
+}
+
+impl Inner {
+    /// Removes the logs that no memtable needs any more. A failure leaves them for the next opening.
+    pub(crate) fn remove_logs_before(&self, first: FileId) {
+        let Ok(names) = self.vfs.list(&self.dir) else { return };
+        let old =
+            names.iter().filter(|name| matches!(parse_name(name), Some((id, LOG_SUFFIX)) if id < first));
+        for name in old {
+            let _ = self.vfs.remove(&self.dir.join(name));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Snapshots: a sequence number, registered so that nothing it can see is dropped.
+//!
+//! Compaction keeps, for each key, the newest version in each stripe between two registered numbers; a retired blob file is
+//! unlinked only when no registered number is older than its retirement.
+
+use super::{Inner, Iter, Keyspace};
+use crate::error::Result;
+use crate::types::{BlobRef, Seqno};
+use bytes::Bytes;
+use std::ops::RangeBounds;
+use std::sync::Arc;
+
+/// What the database held when it was taken, until it is dropped. Clones are cheap.
+#[derive(Clone)]
+pub struct Snapshot {
+    registered: Arc<Registered>,
+}
+
+struct Registered {
+    inner: Arc<Inner>,
+    seqno: Seqno,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut snapshots = self.inner.snapshots.lock();
+        if let Some(count) = snapshots.get_mut(&self.seqno) {
+            *count -= 1;
+            if *count == 0 {
+                snapshots.remove(&self.seqno);
+            }
+        }
+        drop(snapshots);
+        self.inner.unlink_retired_soon();
+    }
+}
+
+impl Inner {
+    /// The registered sequence numbers, ascending.
+    pub(crate) fn snapshot_seqnos(&self) -> Vec<Seqno> {
+        self.snapshots.lock().keys().copied().collect()
+    }
+
+    /// The oldest registered sequence number.
+    pub(crate) fn oldest_snapshot(&self) -> Option<Seqno> {
+        self.snapshots.lock().keys().next().copied()
+    }
+}
+
+impl Snapshot {
+    pub(super) fn new(inner: &Arc<Inner>) -> Self {
+        let mut snapshots = inner.snapshots.lock();
+        // Read under the lock: whoever asks for the oldest snapshot later cannot miss one between reading and registering.
+        let seqno = inner.visible();
+        *snapshots.entry(seqno).or_default() += 1;
+        drop(snapshots);
+        Self { registered: Arc::new(Registered { inner: inner.clone(), seqno }) }
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.registered.inner
+    }
+
+    /// The newest write that it sees.
+    pub fn seqno(&self) -> Seqno {
+        self.registered.seqno
+    }
+
+    /// As [`Keyspace::get`], as of the snapshot.
+    ///
+    /// # Errors
+    /// As [`Keyspace::get`].
+    pub fn get(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.get_versioned(keyspace, key)?.map(|(value, _)| value))
+    }
+
+    /// As [`Keyspace::get_versioned`], as of the snapshot.
+    ///
+    /// # Errors
+    /// As [`Keyspace::get`].
+    pub fn get_versioned(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<(Bytes, Seqno)>> {
+        self.inner().get(keyspace.id(), key, Some(self.seqno()))
+    }
+
+    /// As [`Keyspace::blob_ref`], as of the snapshot.
+    ///
+    /// # Errors
+    /// As [`Keyspace::get`].
+    pub fn blob_ref(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<(BlobRef, Seqno)>> {
+        self.inner().blob_ref(keyspace.id(), key, self.seqno())
+    }
+
+    /// As [`Keyspace::range`], as of the snapshot.
+    pub fn range<R: RangeBounds<Vec<u8>>>(&self, keyspace: &Keyspace, range: R) -> Iter {
+        Iter::new(self.clone(), keyspace.id(), range.start_bound().cloned(), range.end_bound().cloned())
+    }
+
+    /// As [`Keyspace::prefix`], as of the snapshot.
+    pub fn prefix(&self, keyspace: &Keyspace, prefix: &[u8]) -> Iter {
+        Iter::prefix(self.clone(), keyspace.id(), prefix)
+    }
+}

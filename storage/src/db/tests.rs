@@ -1,0 +1,257 @@
+use crate::*;
+use std::path::Path;
+use std::sync::Arc;
+
+fn tiny() -> Options {
+    Options {
+        memtable_bytes: 8 << 10,
+        block_bytes: 256,
+        table_bytes: 2 << 10,
+        level1_bytes: 8 << 10,
+        l0_tables_trigger: 2,
+        blob_file_bytes: 8 << 10,
+        ..Options::default()
+    }
+}
+
+fn open(vfs: &MemVfs) -> Db {
+    Db::open_with(Arc::new(vfs.clone()), Path::new("db"), tiny()).unwrap()
+}
+
+fn keyspace(db: &Db) -> Keyspace {
+    db.keyspace("k", KeyspaceOptions::default()).unwrap()
+}
+
+fn write(db: &Db, fill: impl FnOnce(&mut WriteBatch)) -> Result<Seqno> {
+    let mut batch = db.batch();
+    fill(&mut batch);
+    db.write(batch, Durability::Sync)
+}
+
+/// Runs a check with what it is about in the memtable, in a young table, and in a merged one.
+fn everywhere(check: impl Fn(&Db, &Keyspace, &dyn Fn())) {
+    for place in 0..3 {
+        let db = open(&MemVfs::new());
+        let ks = keyspace(&db);
+        check(&db, &ks, &|| match place {
+            0 => {}
+            1 => db.flush().unwrap(),
+            _ => db.compact().unwrap(),
+        });
+    }
+}
+
+#[test]
+fn a_version_requirement_sees_every_rewrite() {
+    everywhere(|db, ks, settle| {
+        let first = ks.put("a", "1").unwrap();
+        settle();
+        let second = write(db, |batch| {
+            batch.require_version(ks, "a", first);
+            batch.put(ks, "a", "2");
+        });
+        settle();
+        let late = write(db, |batch| {
+            batch.require_version(ks, "a", first);
+            batch.put(ks, "a", "3");
+        });
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(ks.get_versioned(b"a").unwrap().unwrap(), ("2".into(), second.unwrap()));
+    });
+}
+
+#[test]
+fn an_absence_requirement_sees_deletions() {
+    everywhere(|db, ks, settle| {
+        let put_if_absent = || {
+            write(db, |batch| {
+                batch.require_absent(ks, "a");
+                batch.put(ks, "a", "1");
+            })
+        };
+        put_if_absent().unwrap();
+        settle();
+        assert_eq!(put_if_absent().unwrap_err().kind(), ErrorKind::Conflict);
+        ks.delete("a").unwrap();
+        settle();
+        put_if_absent().unwrap();
+    });
+}
+
+#[test]
+fn an_unchanged_requirement_sees_writes_and_deletions_under_its_prefix_only() {
+    everywhere(|db, ks, settle| {
+        ks.put("p1", "x").unwrap();
+        ks.put("q1", "x").unwrap();
+        settle();
+        let holds = |since: &Snapshot| write(db, |batch| batch.require_unchanged(ks, "p", since)).is_ok();
+        let since = db.snapshot();
+        assert!(holds(&since));
+        ks.put("q2", "x").unwrap();
+        ks.put("o", "x").unwrap();
+        settle();
+        assert!(holds(&since));
+        ks.delete("p1").unwrap();
+        settle();
+        assert!(!holds(&since), "a deletion counts");
+        let since = db.snapshot();
+        ks.put("p2", "x").unwrap();
+        settle();
+        assert!(!holds(&since), "a write counts");
+    });
+}
+
+#[test]
+fn a_failed_requirement_writes_nothing_at_all() {
+    let db = open(&MemVfs::new());
+    let ks = keyspace(&db);
+    ks.put("there", "1").unwrap();
+    let refused = write(&db, |batch| {
+        batch.put(&ks, "other", "2");
+        batch.require_absent(&ks, "there");
+    });
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(ks.get(b"other").unwrap(), None);
+}
+
+#[test]
+fn the_last_write_of_a_key_in_a_batch_wins() {
+    everywhere(|db, ks, settle| {
+        write(db, |batch| {
+            batch.put(ks, "a", "1");
+            batch.delete(ks, "a");
+            batch.put(ks, "a", "2");
+        })
+        .unwrap();
+        settle();
+        assert_eq!(ks.get(b"a").unwrap().unwrap(), "2");
+    });
+}
+
+#[test]
+fn keyspaces_do_not_see_each_other() {
+    let vfs = MemVfs::new();
+    let db = open(&vfs);
+    let (a, b) = (keyspace(&db), db.keyspace("other", KeyspaceOptions::default()).unwrap());
+    a.put("k", "1").unwrap();
+    b.put("k", "2").unwrap();
+    db.flush().unwrap();
+    b.delete("k").unwrap();
+    assert_eq!(a.range(..).count(), 1);
+    assert_eq!(b.range(..).count(), 0);
+    drop((a, b, db));
+    let db = open(&vfs);
+    assert_eq!(db.keyspaces(), ["k", "other"]);
+    assert_eq!(keyspace(&db).get(b"k").unwrap().unwrap(), "1");
+}
+
+#[test]
+fn limits_are_typed_errors() {
+    let db = open(&MemVfs::new());
+    let ks = keyspace(&db);
+    let invalid = |result: Result<Seqno>| assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    invalid(ks.put(vec![0; KEY_BYTES_MAX + 1], "v"));
+    invalid(ks.put("k", vec![0; tiny().inline_value_bytes_max + 1]));
+    ks.put(vec![0; KEY_BYTES_MAX], vec![0; 1000]).unwrap();
+    db.flush().unwrap();
+    assert_eq!(ks.get(&vec![0; KEY_BYTES_MAX]).unwrap().unwrap().len(), 1000);
+    assert_eq!(
+        db.keyspace("", KeyspaceOptions::default()).map(drop).unwrap_err().kind(),
+        ErrorKind::InvalidArgument
+    );
+    let bin = Bin { class: 0, due_ms: 1 };
+    let pending = db.append_blob(&ks, bin, b"right", b"v", Compression::None).unwrap();
+    invalid(write(&db, |batch| batch.put_blob(&ks, "wrong", &pending)));
+}
+
+#[test]
+fn a_blob_is_invisible_until_its_batch() {
+    let vfs = MemVfs::new();
+    let db = open(&vfs);
+    let ks = keyspace(&db);
+    let bin = Bin { class: 0, due_ms: 1 };
+    let blob = db.append_blob(&ks, bin, b"k", &[7; 5000], Compression::Dense).unwrap();
+    assert_eq!(ks.get(b"k").unwrap(), None);
+    write(&db, |batch| batch.put_blob(&ks, "k", &blob)).unwrap();
+    drop(blob);
+    assert_eq!(ks.get(b"k").unwrap().unwrap(), vec![7; 5000]);
+    let (found, _) = ks.blob_ref(b"k").unwrap().unwrap();
+    assert!(found.stored_len < 1000 && found.len == 5000);
+    let entry = ks.range(..).next().unwrap().unwrap();
+    assert_eq!(entry.blob_ref(), Some(found));
+    assert_eq!(entry.value().unwrap().len(), 5000);
+    let [file] = db.blob_files(&ks).unwrap()[..] else { panic!("one file") };
+    assert_eq!((file.records, file.garbage_bytes, file.bin), (1, 0, bin));
+}
+
+#[test]
+fn a_handle_used_after_close_says_so() {
+    let db = open(&MemVfs::new());
+    let ks = keyspace(&db);
+    ks.put("k", "v").unwrap();
+    db.close().unwrap();
+    assert_eq!(ks.put("k", "w").unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(ks.get(b"k").unwrap().unwrap(), "v");
+}
+
+#[test]
+fn after_a_failed_sync_the_database_is_read_only_until_reopened() {
+    let vfs = MemVfs::new();
+    let db = open(&vfs);
+    let ks = keyspace(&db);
+    ks.put("k", "v").unwrap();
+    // The record's write passes, its sync does not.
+    vfs.fail_after(1);
+    assert_eq!(ks.put("k", "w").unwrap_err().kind(), ErrorKind::Io);
+    vfs.heal();
+    assert_eq!(ks.put("k", "w").unwrap_err().kind(), ErrorKind::ReadOnly);
+    assert!(db.stats().read_only.is_some());
+    assert!(ks.get(b"k").unwrap().is_some());
+    drop((ks, db));
+    let db = open(&vfs);
+    keyspace(&db).put("k", "x").unwrap();
+}
+
+#[test]
+fn compaction_drops_what_nobody_can_see_and_keeps_what_a_snapshot_can() {
+    let db = open(&MemVfs::new());
+    let ks = keyspace(&db);
+    for round in 0..5 {
+        for i in 0..200 {
+            ks.put(format!("{i:04}"), format!("{round}")).unwrap();
+        }
+    }
+    let snapshot = db.snapshot();
+    for i in 0..200 {
+        ks.delete(format!("{i:04}")).unwrap();
+    }
+    db.compact().unwrap();
+    assert_eq!(ks.range(..).count(), 0);
+    assert_eq!(snapshot.range(&ks, ..).count(), 200);
+    assert_eq!(snapshot.get(&ks, b"0007").unwrap().unwrap(), "4");
+    assert_eq!(db.stats().keyspaces[0].entries, 400);
+    drop(snapshot);
+    db.compact().unwrap();
+    assert_eq!(db.stats().keyspaces[0].entries, 0);
+}
+
+#[test]
+fn levels_below_the_first_are_disjoint_and_fill_up() {
+    let db = open(&MemVfs::new());
+    let ks = keyspace(&db);
+    for i in 0..3000u32 {
+        let mut batch = db.batch();
+        batch.put(&ks, format!("{:08x}", i.wrapping_mul(2_654_435_761)), vec![i as u8; 40]);
+        db.write(batch, Durability::Buffered).unwrap();
+    }
+    db.flush().unwrap();
+    while crate::compaction::compact_one(&db.inner).unwrap() {}
+    let state = db.inner.read_state();
+    let tree = state.tree(ks.id()).unwrap();
+    assert!(tree.levels[0].len() < 2);
+    assert!(tree.levels[2..].iter().any(|level| !level.is_empty()), "deeper levels are used");
+    for level in &tree.levels[1..] {
+        assert!(level.windows(2).all(|pair| pair[0].properties.largest < pair[1].properties.smallest));
+    }
+    assert_eq!(ks.range(..).count(), 3000);
+}

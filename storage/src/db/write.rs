@@ -1,0 +1,195 @@
+//! Committing: requirements, log, memtable, visibility; group commit; back-pressure.
+//!
+//! Under the commit lock a batch's requirements are checked, it gets its sequence numbers, its record goes to the log (one
+//! write, no sync) and its entries to the memtable; then it is visible. Syncing happens after the lock: whoever gets the sync lock
+//! first syncs for all whose records were written by then; the others find their bytes durable and return.
+//!
+//! A blob's bytes are durable before the record that refers to them (for `Sync`). For `Buffered` writes the record may
+//! reach the disk first; if the power fails between, recovery takes such a record for a torn tail.
+
+use super::read::after_prefix;
+use super::{Commit, Inner};
+use crate::batch::{Requirement, WriteBatch};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::LogWriter;
+use crate::memtable::Memtable;
+use crate::merge::{MergeIter, sources};
+use crate::types::{Durability, KeyspaceId, Seqno, Tag};
+use crate::version::{ReadState, Tree};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+impl Inner {
+    pub(super) fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<Seqno> {
+        self.check_writable()?;
+        batch.validate(&self.options)?;
+        self.wait_for_room()?;
+        if durability == Durability::Sync {
+            for blob in &batch.blobs {
+                blob.inner.file.sync().map_err(|error| self.fail(error))?;
+            }
+        }
+        let (seqno, log, end) = {
+            let mut commit = self.commit.lock();
+            self.check_writable()?;
+            self.check_requirements(batch)?;
+            let seqno = self.append(&mut commit, batch)?;
+            let log = commit.log.file().clone();
+            let end = log.written();
+            if self.read_state().active.bytes() >= self.options.memtable_bytes {
+                self.seal_memtable(&mut commit)?;
+            }
+            (seqno, log, end)
+        };
+        if durability == Durability::Sync && log.synced() < end {
+            let _one_sync_for_all = self.log_sync.lock();
+            if log.synced() < end {
+                log.sync().map_err(|error| self.fail(error))?;
+            }
+        }
+        Ok(seqno)
+    }
+
+    /// Log, memtable, visibility. Gives the sequence number of the batch's last write.
+    fn append(&self, commit: &mut Commit, batch: &WriteBatch) -> Result<Seqno> {
+        let first = commit.next_seqno;
+        if batch.is_empty() {
+            return Ok(Seqno(first.0 - 1));
+        }
+        if let Err(failed) = commit.log.append(&batch.encode(first)) {
+            return Err(if failed.usable { failed.error } else { self.fail(failed.error) });
+        }
+        let memtable = self.read_state().active.clone();
+        for (n, op) in (0u64..).zip(&batch.ops) {
+            let tag = Tag::new(Seqno(first.0 + n), op.kind);
+            memtable.insert(op.keyspace, op.key.clone(), tag, op.value.clone());
+        }
+        commit.next_seqno = Seqno(first.0 + batch.len() as u64);
+        let last = Seqno(commit.next_seqno.0 - 1);
+        self.visible.store(last.0, Ordering::Release);
+        Ok(last)
+    }
+
+    fn check_requirements(&self, batch: &WriteBatch) -> Result<()> {
+        if batch.requirements.is_empty() {
+            return Ok(());
+        }
+        let state = self.read_state();
+        for requirement in &batch.requirements {
+            let holds = match requirement {
+                Requirement::Absent { keyspace, key } => state.get(*keyspace, key, Seqno::MAX)?.is_none(),
+                Requirement::Version { keyspace, key, seqno } => {
+                    state.get(*keyspace, key, Seqno::MAX)?.is_some_and(|(tag, _)| tag.seqno() == *seqno)
+                }
+                Requirement::Unchanged { keyspace, prefix, since } => {
+                    is_unchanged(&state, *keyspace, prefix, since.seqno())?
+                }
+            };
+            if !holds {
+                let message = "what the batch requires has changed meanwhile; read again and retry";
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a new memtable and a new log in place; the old ones wait for their flush.
+    pub(super) fn seal_memtable(&self, commit: &mut Commit) -> Result<()> {
+        let id = self.new_file_id();
+        let path = self.dir.join(super::open::file_name(id, super::open::LOG_SUFFIX));
+        // A log that is not the newest must be whole: recovery takes damage in it for corruption.
+        commit.log.finish().map_err(|error| self.fail(error))?;
+        commit.log = LogWriter::create(&*self.vfs, &self.dir, path, id).map_err(|error| self.fail(error))?;
+        let mut state = self.state.write();
+        let mut next = ReadState::clone(&state);
+        let sealed = std::mem::replace(&mut next.active, Arc::new(Memtable::new(id)));
+        next.sealed.insert(0, sealed);
+        *state = Arc::new(next);
+        drop(state);
+        self.background.wake();
+        Ok(())
+    }
+
+    pub(super) fn flush_and_wait(&self) -> Result<()> {
+        self.check_writable()?;
+        {
+            let mut commit = self.commit.lock();
+            if !self.read_state().active.is_empty() {
+                self.seal_memtable(&mut commit)?;
+            }
+        }
+        self.background.wait_until(|| self.read_state().sealed.is_empty(), || self.check_background())
+    }
+
+    pub(super) fn sync(&self) -> Result<()> {
+        self.check_writable()?;
+        // Taken first: a record appended after this may refer to blobs that the loop below does not sync.
+        let log = self.commit.lock().log.file().clone();
+        let end = log.written();
+        self.blobs.sync_open().map_err(|error| self.fail(error))?;
+        if log.synced() < end {
+            let _one_sync_for_all = self.log_sync.lock();
+            if log.synced() < end {
+                log.sync().map_err(|error| self.fail(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Slows the writer down in proportion to the tables waiting in level 0, and stops it while too much waits for a flush.
+    fn wait_for_room(&self) -> Result<()> {
+        let state = self.read_state();
+        let slowdown = self.options.l0_tables_slowdown;
+        let level0 =
+            |state: &ReadState| state.version.values().map(|tree| tree.levels[0].len()).max().unwrap_or(0);
+        let is_full = |state: &ReadState| {
+            state.sealed.len() > self.options.sealed_memtables_max || level0(state) >= 2 * slowdown
+        };
+        if is_full(&state) {
+            return self.background.wait_until(|| !is_full(&self.read_state()), || self.check_background());
+        }
+        let debt = level0(&state).saturating_sub(slowdown);
+        if debt > 0 {
+            std::thread::sleep(Duration::from_micros(200 * debt as u64));
+        }
+        Ok(())
+    }
+
+    /// Ends log and manifest for a clean close, after the bins were sealed: what was written is durable when this returns.
+    pub(super) fn finish_log(&self) -> Result<()> {
+        if self.fatal.get().is_some() {
+            return Ok(());
+        }
+        let mut commit = self.commit.lock();
+        commit.log.finish()?;
+        let log = commit.log.file();
+        self.manifest.lock().close(log.id, log.synced())
+    }
+}
+
+/// Whether nothing under the prefix is newer than `since`. Only memtables and tables that have something newer are looked at.
+fn is_unchanged(state: &ReadState, keyspace: KeyspaceId, prefix: &Bytes, since: Seqno) -> Result<bool> {
+    let mut young = state.clone();
+    if let Some(tree) = state.tree(keyspace) {
+        let mut tree = Tree::clone(tree);
+        for level in &mut tree.levels {
+            level.retain(|table| table.properties.seqno_max > since);
+        }
+        young.version = Arc::new([(keyspace, Arc::new(tree))].into());
+    }
+    let mut merged = MergeIter::new(sources(&young, keyspace));
+    merged.seek(prefix, Tag(u64::MAX))?;
+    let end = after_prefix(prefix);
+    while let Some((key, tag)) = merged.key() {
+        if end.as_ref().is_some_and(|end| key >= &end[..]) {
+            break;
+        }
+        if tag.seqno() > since {
+            return Ok(false);
+        }
+        merged.next()?;
+    }
+    Ok(true)
+}

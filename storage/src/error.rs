@@ -1,0 +1,109 @@
+//! The one public error type.
+//!
+//! A caller rarely cares which call failed; it cares what to do next. So an [`Error`] carries an [`ErrorKind`],
+//! chosen by what the caller can do, a message that names the file, the offset or the argument, and the source.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// What storage calls return.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What the caller can do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A requirement of a batch did not hold: read again and retry.
+    Conflict,
+    /// An argument or option is wrong: fix it; nothing was changed.
+    InvalidArgument,
+    /// The directory holds something that is no PatinaDB database: name another one.
+    NotADatabase,
+    /// Another process has the database open: close it there.
+    Locked,
+    /// Bytes on disk are not what was written: restore from a copy, or salvage.
+    Corruption,
+    /// The disk is full: free space and retry.
+    NoSpace,
+    /// An earlier failure made the database read-only: close and reopen it.
+    ReadOnly,
+    /// The database was closed while this handle was still in use.
+    Closed,
+    /// The operating system refused a call: the message says which.
+    Io,
+    /// The owner of the blobs (see `BinOwner`) failed; its error is the source.
+    Owner,
+}
+
+/// A failed storage call: its kind, a message for a person, and the cause.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidArgument, message)
+    }
+
+    /// Damaged bytes in `path` at `offset`.
+    pub(crate) fn corruption(path: &Path, offset: u64, what: &str) -> Self {
+        Self::new(
+            ErrorKind::Corruption,
+            format!("{} is damaged at byte {offset}: {what}; restore it from a copy", path.display()),
+        )
+    }
+
+    /// A failed system call on `path`.
+    pub(crate) fn io(doing: &str, path: &Path, source: io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+            _ => ErrorKind::Io,
+        };
+        Self { kind, message: format!("cannot {doing} {}", path.display()), source: Some(Box::new(source)) }
+    }
+
+    /// Wraps an error that the owner of the blobs raised inside a bin compaction.
+    pub fn owner(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self {
+            kind: ErrorKind::Owner,
+            message: "the owner of a blob failed".to_owned(),
+            source: Some(source),
+        }
+    }
+
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// For an error made by [`Error::owner`], what the owner raised.
+    pub fn into_owner_source(self) -> std::result::Result<Box<dyn std::error::Error + Send + Sync>, Self> {
+        match (self.kind, self.source) {
+            (ErrorKind::Owner, Some(source)) => Ok(source),
+            (kind, source) => Err(Self { kind, message: self.message, source }),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(f, "{}: {source}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

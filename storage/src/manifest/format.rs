@@ -1,0 +1,150 @@
+//! Manifest edit and `CURRENT`, byte by byte. Version 1 (of the log that holds the edits; tags are never used twice).
+//!
+//! ```text
+//! CURRENT := "MANIFEST-" number in decimal, at least 6 digits | " " durable bytes of it, at least | "\n"
+//! edit    := field*        field := tag u8 | fields below, integers as varints
+//!  1 next file number      2 last sequence number      3 first log still needed
+//!  4 keyspace made         id | name bytes | top compression u8 | bottom compression u8
+//!  5 table added           keyspace | file | level u8
+//!  6 table removed         keyspace | file
+//!  7 blob file opened      file | class u8 | due
+//!  8 blob file sealed      file | length of the records' part | records
+//!  9 blob file retired     file
+//! 10 closed cleanly        log | its length          (counts only if no edit follows)
+//! ```
+
+use crate::coding::{Decoder, put_bytes, put_varint};
+use crate::options::{KeyspaceOptions, TableCompression};
+use crate::types::{Bin, FileId, KeyspaceId, Seqno};
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Edit {
+    pub next_file: Option<u64>,
+    pub last_seqno: Option<Seqno>,
+    pub first_log: Option<FileId>,
+    pub keyspaces: Vec<(KeyspaceId, String, KeyspaceOptions)>,
+    pub tables: Vec<TableEdit>,
+    pub blobs: Vec<BlobEdit>,
+    pub closed: Option<(FileId, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TableEdit {
+    Add { keyspace: KeyspaceId, id: FileId, level: u8 },
+    Remove { keyspace: KeyspaceId, id: FileId },
+}
+
+impl TableEdit {
+    pub(crate) fn keyspace(&self) -> KeyspaceId {
+        match self {
+            Self::Add { keyspace, .. } | Self::Remove { keyspace, .. } => *keyspace,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BlobEdit {
+    Open { id: FileId, bin: Bin },
+    Seal { id: FileId, bytes: u64, records: u64 },
+    Retire { id: FileId },
+}
+
+fn put(out: &mut Vec<u8>, tag: u8, values: &[u64]) {
+    out.push(tag);
+    for value in values {
+        put_varint(out, *value);
+    }
+}
+
+impl Edit {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let scalars =
+            [(1, self.next_file), (2, self.last_seqno.map(|s| s.0)), (3, self.first_log.map(|id| id.0))];
+        for (tag, value) in scalars {
+            if let Some(value) = value {
+                put(&mut out, tag, &[value]);
+            }
+        }
+        for (id, name, options) in &self.keyspaces {
+            put(&mut out, 4, &[u64::from(id.0)]);
+            put_bytes(&mut out, name.as_bytes());
+            out.extend_from_slice(&[options.top as u8, options.bottom as u8]);
+        }
+        for table in &self.tables {
+            match table {
+                TableEdit::Add { keyspace, id, level } => {
+                    put(&mut out, 5, &[u64::from(keyspace.0), id.0]);
+                    out.push(*level);
+                }
+                TableEdit::Remove { keyspace, id } => put(&mut out, 6, &[u64::from(keyspace.0), id.0]),
+            }
+        }
+        for blob in &self.blobs {
+            match blob {
+                BlobEdit::Open { id, bin } => {
+                    put(&mut out, 7, &[id.0]);
+                    out.push(bin.class);
+                    put_varint(&mut out, bin.due_ms);
+                }
+                BlobEdit::Seal { id, bytes, records } => put(&mut out, 8, &[id.0, *bytes, *records]),
+                BlobEdit::Retire { id } => put(&mut out, 9, &[id.0]),
+            }
+        }
+        if let Some((log, len)) = self.closed {
+            put(&mut out, 10, &[log.0, len]);
+        }
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut edit = Self::default();
+        let mut decoder = Decoder::new(bytes);
+        while !decoder.is_empty() {
+            match decoder.u8()? {
+                1 => edit.next_file = Some(decoder.varint()?),
+                2 => edit.last_seqno = Some(Seqno(decoder.varint()?)),
+                3 => edit.first_log = Some(FileId(decoder.varint()?)),
+                4 => {
+                    let id = KeyspaceId(decoder.varint_u32().filter(|id| *id < u32::MAX)?);
+                    let name = std::str::from_utf8(decoder.bytes()?).ok()?.to_owned();
+                    let top = TableCompression::from_u8(decoder.u8()?)?;
+                    let bottom = TableCompression::from_u8(decoder.u8()?)?;
+                    edit.keyspaces.push((id, name, KeyspaceOptions { top, bottom }));
+                }
+                5 => edit.tables.push(TableEdit::Add {
+                    keyspace: KeyspaceId(decoder.varint_u32()?),
+                    id: FileId(decoder.varint()?),
+                    level: decoder.u8()?,
+                }),
+                6 => edit.tables.push(TableEdit::Remove {
+                    keyspace: KeyspaceId(decoder.varint_u32()?),
+                    id: FileId(decoder.varint()?),
+                }),
+                7 => edit.blobs.push(BlobEdit::Open {
+                    id: FileId(decoder.varint()?),
+                    bin: Bin { class: decoder.u8()?, due_ms: decoder.varint()? },
+                }),
+                8 => edit.blobs.push(BlobEdit::Seal {
+                    id: FileId(decoder.varint()?),
+                    bytes: decoder.varint()?,
+                    records: decoder.varint()?,
+                }),
+                9 => edit.blobs.push(BlobEdit::Retire { id: FileId(decoder.varint()?) }),
+                10 => edit.closed = Some((FileId(decoder.varint()?), decoder.varint()?)),
+                _ => return None,
+            }
+        }
+        Some(edit)
+    }
+}
+
+pub(super) fn encode_current(id: FileId, durable_bytes: u64) -> Vec<u8> {
+    format!("{} {durable_bytes}\n", super::manifest_name(id)).into_bytes()
+}
+
+pub(super) fn decode_current(bytes: &[u8]) -> Option<(FileId, u64)> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (id, durable_bytes) = text.strip_prefix("MANIFEST-")?.strip_suffix('\n')?.split_once(' ')?;
+    Some((FileId(id.parse().ok()?), durable_bytes.parse().ok()?))
+}

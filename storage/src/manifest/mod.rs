@@ -1,0 +1,242 @@
+//! The manifest: which files make up the database.
+//!
+//! Problem: a flush or compaction makes several files and obsoletes others; after a crash either all of that must have
+//! happened or none of it. So files become part of the database only by an [`Edit`], one record of the manifest log, and a
+//! file is removed only after the edit that drops it is durable. A file that no edit names is an orphan of an
+//! interrupted job, and is removed when the database is opened.
+//!
+//! The log grows; at each opening, and when it passes a size, a new one is begun with one edit that says all, and `CURRENT`
+//! is replaced (written beside, synced, renamed, directory synced) to name it. Until the rename is durable the old one counts.
+//!
+//! A log that was cut short looks like one that was never written to its end. So `CURRENT` also says how many bytes of the manifest are
+//! durable at least, and a clean close leaves an edit that says how long the write-ahead log is: a file that lost its end, or
+//! went missing, is then an error, instead of files that look like orphans.
+//!
+//! After a failed write or sync the state on disk is unknown, so the manifest takes no more edits: the database becomes
+//! read-only until it is opened again, when the log says which edits made it.
+
+mod format;
+
+pub(crate) use format::{BlobEdit, Edit, TableEdit};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{LogReader, LogWriter, Tail};
+use crate::options::KeyspaceOptions;
+use crate::types::{Bin, FileId, KeyspaceId, Seqno};
+use crate::vfs::Vfs;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// All that the edits so far amount to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    pub next_file: u64,
+    pub next_keyspace: u32,
+    pub last_seqno: Seqno,
+    /// Logs before this one are not needed any more.
+    pub first_log: FileId,
+    pub keyspaces: BTreeMap<KeyspaceId, (String, KeyspaceOptions)>,
+    /// Level of each table.
+    pub tables: BTreeMap<KeyspaceId, BTreeMap<FileId, u8>>,
+    pub blobs: BTreeMap<FileId, BlobState>,
+    /// The log and its length, if the last edit was a clean close.
+    pub closed: Option<(FileId, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BlobState {
+    pub bin: Bin,
+    /// Length of the records' part and their number, once sealed.
+    pub sealed: Option<(u64, u64)>,
+}
+
+impl State {
+    pub(crate) fn apply(&mut self, edit: &Edit) {
+        self.closed = edit.closed;
+        self.next_file = self.next_file.max(edit.next_file.unwrap_or(0));
+        self.last_seqno = self.last_seqno.max(edit.last_seqno.unwrap_or_default());
+        self.first_log = self.first_log.max(edit.first_log.unwrap_or_default());
+        for (id, name, options) in &edit.keyspaces {
+            self.keyspaces.insert(*id, (name.clone(), *options));
+            self.next_keyspace = self.next_keyspace.max(id.0 + 1);
+        }
+        for table in &edit.tables {
+            let tables = self.tables.entry(table.keyspace()).or_default();
+            match table {
+                TableEdit::Add { id, level, .. } => drop(tables.insert(*id, *level)),
+                TableEdit::Remove { id, .. } => drop(tables.remove(id)),
+            }
+        }
+        for blob in &edit.blobs {
+            match *blob {
+                BlobEdit::Open { id, bin } => drop(self.blobs.insert(id, BlobState { bin, sealed: None })),
+                BlobEdit::Seal { id, bytes, records } => {
+                    if let Some(blob) = self.blobs.get_mut(&id) {
+                        blob.sealed = Some((bytes, records));
+                    }
+                }
+                BlobEdit::Retire { id } => drop(self.blobs.remove(&id)),
+            }
+        }
+    }
+
+    /// One edit that makes this state out of nothing.
+    fn to_edit(&self) -> Edit {
+        let blobs = self.blobs.iter().flat_map(|(id, blob)| {
+            let seal = blob.sealed.map(|(bytes, records)| BlobEdit::Seal { id: *id, bytes, records });
+            std::iter::once(BlobEdit::Open { id: *id, bin: blob.bin }).chain(seal)
+        });
+        let tables = self.tables.iter().flat_map(|(keyspace, tables)| {
+            tables.iter().map(|(id, level)| TableEdit::Add { keyspace: *keyspace, id: *id, level: *level })
+        });
+        Edit {
+            next_file: Some(self.next_file),
+            last_seqno: Some(self.last_seqno),
+            first_log: Some(self.first_log),
+            keyspaces: self
+                .keyspaces
+                .iter()
+                .map(|(id, (name, options))| (*id, name.clone(), *options))
+                .collect(),
+            tables: tables.collect(),
+            blobs: blobs.collect(),
+            closed: self.closed,
+        }
+    }
+}
+
+/// The manifest being written.
+pub(crate) struct Manifest {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    pub state: State,
+    log: LogWriter,
+    failed: bool,
+}
+
+const CURRENT: &str = "CURRENT";
+const CURRENT_TEMPORARY: &str = "CURRENT.tmp";
+const ROTATE_BYTES: u64 = 4 << 20;
+
+pub(crate) fn manifest_name(id: FileId) -> String {
+    format!("MANIFEST-{id:06}")
+}
+
+/// Whether `names`, a directory's, include a database's pointer.
+pub(crate) fn is_database(names: &[String]) -> bool {
+    names.iter().any(|name| name == CURRENT)
+}
+
+/// Whether a file without a pointer beside it may be left from an interrupted first opening.
+pub(crate) fn is_left_from_creation(name: &str) -> bool {
+    name == CURRENT_TEMPORARY || name.starts_with("MANIFEST-")
+}
+
+impl Manifest {
+    /// Reads the state that `CURRENT` points to.
+    pub(crate) fn read(vfs: &dyn Vfs, dir: &Path) -> Result<State> {
+        let path = dir.join(CURRENT);
+        let file = vfs.open(&path).map_err(|source| Error::io("open", &path, source))?;
+        let len = file.size().map_err(|source| Error::io("read", &path, source))?;
+        let mut bytes = vec![0; len.min(64) as usize];
+        file.read_exact_at(&mut bytes, 0).map_err(|source| Error::io("read", &path, source))?;
+        let (id, durable_bytes) = format::decode_current(&bytes)
+            .ok_or_else(|| Error::corruption(&path, 0, "it does not name a manifest"))?;
+        let path = dir.join(manifest_name(id));
+        let mut reader = LogReader::open(vfs, &path, id)?;
+        let mut state = State::default();
+        let mut edits = 0;
+        while let Some((record, end)) = reader.next_record()? {
+            if record.is_empty() {
+                continue;
+            }
+            let edit = Edit::decode(&record)
+                .ok_or_else(|| Error::corruption(&path, end, "an edit makes no sense"))?;
+            state.apply(&edit);
+            edits += 1;
+        }
+        let end = match reader.tail() {
+            Tail::Torn { offset } => offset,
+            Tail::Clean => reader.len(),
+        };
+        if edits == 0 || end < durable_bytes {
+            return Err(Error::corruption(&path, end, "its end is missing"));
+        }
+        state.next_file = state.next_file.max(id.0 + 1);
+        Ok(state)
+    }
+
+    /// Begins a new manifest with the whole of `state` and points `CURRENT` to it.
+    pub(crate) fn create(vfs: Arc<dyn Vfs>, dir: &Path, mut state: State) -> Result<Self> {
+        let log = Self::begin(&*vfs, dir, &mut state)?;
+        Ok(Self { vfs, dir: dir.to_owned(), state, log, failed: false })
+    }
+
+    fn begin(vfs: &dyn Vfs, dir: &Path, state: &mut State) -> Result<LogWriter> {
+        let id = FileId(state.next_file.max(1));
+        state.next_file = id.0 + 1;
+        let mut log = LogWriter::create(vfs, dir, dir.join(manifest_name(id)), id)?;
+        log.append(&state.to_edit().encode()).map_err(|failed| failed.error)?;
+        log.finish()?;
+        Self::point_to(vfs, dir, &log)?;
+        Ok(log)
+    }
+
+    /// Replaces `CURRENT` by one that names this log and its length.
+    fn point_to(vfs: &dyn Vfs, dir: &Path, log: &LogWriter) -> Result<()> {
+        let (temporary, path) = (dir.join(CURRENT_TEMPORARY), dir.join(CURRENT));
+        let current = format::encode_current(log.file().id, log.file().synced());
+        let failed = |source| Error::io("write", &temporary, source);
+        let file = vfs.create(&temporary).map_err(failed)?;
+        file.write_all_at(&current, 0).map_err(failed)?;
+        file.sync().map_err(failed)?;
+        vfs.rename(&temporary, &path).map_err(|source| Error::io("replace", &path, source))?;
+        vfs.sync_dir(dir).map_err(|source| Error::io("sync", dir, source))
+    }
+
+    /// The last edit: says how long the write-ahead log is.
+    pub(crate) fn close(&mut self, log: FileId, len: u64) -> Result<()> {
+        self.append(Edit { closed: Some((log, len)), ..Edit::default() })?;
+        self.log.finish()?;
+        Self::point_to(&*self.vfs, &self.dir, &self.log)
+    }
+
+    /// A file number that was never used.
+    pub(crate) fn new_file_id(&mut self) -> FileId {
+        let id = FileId(self.state.next_file);
+        self.state.next_file += 1;
+        id
+    }
+
+    /// The log that is being written.
+    pub(crate) fn log_id(&self) -> FileId {
+        self.log.file().id
+    }
+
+    /// Makes an edit durable. When it returns the edit counts; on an error the manifest takes no more.
+    pub(crate) fn append(&mut self, mut edit: Edit) -> Result<()> {
+        if self.failed {
+            return Err(Error::new(
+                ErrorKind::ReadOnly,
+                "an earlier write failed; close the database and reopen it",
+            ));
+        }
+        edit.next_file = Some(self.state.next_file);
+        self.failed = true;
+        self.log.append(&edit.encode()).map_err(|failed| failed.error)?;
+        self.log.file().sync()?;
+        self.state.apply(&edit);
+        if self.log.file().written() > ROTATE_BYTES {
+            let old = self.dir.join(manifest_name(self.log_id()));
+            self.log = Self::begin(&*self.vfs, &self.dir, &mut self.state)?;
+            // Removing what nothing names any more may fail: the next opening tries again.
+            let _ = self.vfs.remove(&old);
+        }
+        self.failed = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

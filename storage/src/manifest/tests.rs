@@ -1,0 +1,120 @@
+use super::*;
+use crate::options::TableCompression;
+use crate::vfs::MemVfs;
+use proptest::prelude::*;
+
+fn dir() -> &'static Path {
+    Path::new("db")
+}
+
+fn edit_strategy() -> impl Strategy<Value = Edit> {
+    let keyspace = (0u32..9, "[a-z]{1,8}").prop_map(|(id, name)| {
+        (KeyspaceId(id), name, KeyspaceOptions { top: TableCompression::None, ..Default::default() })
+    });
+    let table = (0u32..9, any::<u64>(), any::<u8>(), any::<bool>()).prop_map(|(keyspace, id, level, add)| {
+        let (keyspace, id) = (KeyspaceId(keyspace), FileId(id));
+        if add { TableEdit::Add { keyspace, id, level } } else { TableEdit::Remove { keyspace, id } }
+    });
+    let blob = (0u64..9, 0u8..5, any::<u64>(), 0..3).prop_map(|(id, class, number, kind)| match kind {
+        0 => BlobEdit::Open { id: FileId(id), bin: Bin { class, due_ms: number } },
+        1 => BlobEdit::Seal { id: FileId(id), bytes: number, records: 3 },
+        _ => BlobEdit::Retire { id: FileId(id) },
+    });
+    (
+        prop::option::of(0u64..1 << 40),
+        prop::collection::vec(keyspace, 0..3),
+        prop::collection::vec(table, 0..5),
+        prop::collection::vec(blob, 0..5),
+    )
+        .prop_map(|(number, keyspaces, tables, blobs)| Edit {
+            next_file: number,
+            last_seqno: number.map(Seqno),
+            first_log: number.map(FileId),
+            keyspaces,
+            tables,
+            blobs,
+            closed: None,
+        })
+}
+
+proptest! {
+    #[test]
+    fn edits_round_trip(edit in edit_strategy()) {
+        prop_assert_eq!(Edit::decode(&edit.encode()), Some(edit));
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+        let _ = Edit::decode(&bytes);
+        let _ = format::decode_current(&bytes);
+    }
+
+    #[test]
+    fn a_snapshot_edit_makes_the_same_state(edits in prop::collection::vec(edit_strategy(), 0..10)) {
+        let mut state = State::default();
+        for edit in &edits {
+            state.apply(edit);
+        }
+        state.tables.retain(|_, tables| !tables.is_empty());
+        let mut again = State::default();
+        again.apply(&state.to_edit());
+        prop_assert_eq!(again, state);
+    }
+}
+
+#[test]
+fn after_a_crash_at_any_call_the_state_is_the_old_or_the_new() {
+    let begun = |vfs: &MemVfs| {
+        vfs.create_dir_all(dir()).unwrap();
+        Manifest::create(Arc::new(vfs.clone()), dir(), State::default())
+    };
+    let edit = Edit {
+        blobs: vec![BlobEdit::Open { id: FileId(9), bin: Bin { class: 1, due_ms: 2 } }],
+        ..Edit::default()
+    };
+    for calls in 0.. {
+        let vfs = MemVfs::new();
+        drop(begun(&vfs).unwrap());
+        let state = Manifest::read(&vfs, dir()).unwrap();
+        vfs.fail_after(calls);
+        let mut durable = false;
+        if let Ok(mut manifest) = Manifest::create(Arc::new(vfs.clone()), dir(), state) {
+            durable = manifest.append(edit.clone()).is_ok();
+        }
+        let finished = vfs.crash();
+        let state = Manifest::read(&finished, dir()).unwrap();
+        assert!(!durable || state.blobs.len() == 1, "call {calls}");
+        if durable {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_failed_edit_makes_the_manifest_read_only() {
+    let vfs = MemVfs::new();
+    vfs.create_dir_all(dir()).unwrap();
+    let mut manifest = Manifest::create(Arc::new(vfs.clone()), dir(), State::default()).unwrap();
+    vfs.fail_after(1);
+    assert_eq!(manifest.append(Edit::default()).unwrap_err().kind(), ErrorKind::Io);
+    vfs.heal();
+    assert_eq!(manifest.append(Edit::default()).unwrap_err().kind(), ErrorKind::ReadOnly);
+}
+
+#[test]
+fn a_manifest_that_lost_its_end_after_a_clean_close_is_corruption() {
+    let vfs = MemVfs::new();
+    vfs.create_dir_all(dir()).unwrap();
+    let mut manifest = Manifest::create(Arc::new(vfs.clone()), dir(), State::default()).unwrap();
+    manifest.append(Edit { last_seqno: Some(Seqno(5)), ..Edit::default() }).unwrap();
+    manifest.close(FileId(3), 77).unwrap();
+    let state = Manifest::read(&vfs, dir()).unwrap();
+    assert_eq!((state.last_seqno, state.closed), (Seqno(5), Some((FileId(3), 77))));
+    let path = dir().join(manifest_name(manifest.log_id()));
+    let len = vfs.bytes(&path).unwrap().len();
+    for cut in 0..len {
+        let shorter = vfs.kill();
+        shorter.damage(&path, |bytes| bytes.truncate(cut)).unwrap();
+        assert!(Manifest::read(&shorter, dir()).is_err(), "cut at {cut}");
+    }
+}

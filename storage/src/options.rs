@@ -1,0 +1,147 @@
+//! Settings of a database and of a keyspace: plain structs with a default and a `validate` that lists every problem.
+
+use crate::error::{Error, Result};
+
+/// How a database is opened. Sizes are in bytes.
+///
+/// ```
+/// let options = patina_storage::Options { memtable_bytes: 8 << 20, ..Default::default() };
+/// options.validate().unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Make the database when the directory is empty or missing; otherwise that is an error.
+    pub create_if_missing: bool,
+    /// A memtable is sealed and flushed when it holds this much.
+    pub memtable_bytes: usize,
+    /// Sealed memtables that may wait for their flush before writers wait too.
+    pub sealed_memtables_max: usize,
+    /// The block cache's budget.
+    pub block_cache_bytes: usize,
+    /// A data block is closed when it holds this much, uncompressed.
+    pub block_bytes: usize,
+    /// A compaction's output table is closed when it holds this much.
+    pub table_bytes: u64,
+    /// Level 0 is compacted when it has this many tables.
+    pub l0_tables_trigger: usize,
+    /// Writers are slowed from this many tables in level 0 of a keyspace, and stopped at twice as many.
+    pub l0_tables_slowdown: usize,
+    /// The size of level 1; each deeper level may hold ten times more.
+    pub level1_bytes: u64,
+    /// A blob file is sealed when it holds this much.
+    pub blob_file_bytes: u64,
+    /// Blob files that may be open for writing at once, a class.
+    pub open_bins_max: usize,
+    /// The largest value that [`crate::WriteBatch::put`] takes; larger ones are blobs.
+    pub inline_value_bytes_max: usize,
+    /// The largest blob.
+    pub blob_bytes_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            create_if_missing: true,
+            memtable_bytes: 32 << 20,
+            sealed_memtables_max: 2,
+            block_cache_bytes: 64 << 20,
+            block_bytes: 4 << 10,
+            table_bytes: 16 << 20,
+            l0_tables_trigger: 4,
+            l0_tables_slowdown: 12,
+            level1_bytes: 64 << 20,
+            blob_file_bytes: 64 << 20,
+            open_bins_max: 32,
+            inline_value_bytes_max: 1 << 20,
+            blob_bytes_max: 1 << 30,
+        }
+    }
+}
+
+impl Options {
+    /// Checks the options against each other.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] with every problem in the message.
+    pub fn validate(&self) -> Result<()> {
+        let rules = [
+            (self.memtable_bytes >= 4 << 10, "memtable_bytes must be at least 4 KiB"),
+            (self.sealed_memtables_max >= 1, "sealed_memtables_max must be at least 1"),
+            (self.block_bytes >= 256, "block_bytes must be at least 256"),
+            (self.block_bytes <= 1 << 20, "block_bytes must be at most 1 MiB"),
+            (self.table_bytes >= self.block_bytes as u64, "table_bytes must be at least block_bytes"),
+            (self.l0_tables_trigger >= 1, "l0_tables_trigger must be at least 1"),
+            (
+                self.l0_tables_slowdown > self.l0_tables_trigger,
+                "l0_tables_slowdown must be greater than l0_tables_trigger",
+            ),
+            (self.level1_bytes >= self.table_bytes, "level1_bytes must be at least table_bytes"),
+            (self.blob_file_bytes >= 4 << 10, "blob_file_bytes must be at least 4 KiB"),
+            (self.open_bins_max >= 1, "open_bins_max must be at least 1"),
+            (self.inline_value_bytes_max <= 64 << 20, "inline_value_bytes_max must be at most 64 MiB"),
+            (self.blob_bytes_max <= 4 << 30, "blob_bytes_max must be at most 4 GiB"),
+        ];
+        let problems: Vec<&str> = rules.iter().filter(|(holds, _)| !holds).map(|(_, text)| *text).collect();
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("bad options: {}", problems.join("; "))))
+    }
+}
+
+/// How a keyspace stores its tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyspaceOptions {
+    /// Compression of the tables in levels 0 and 1: LZ4 or none, as flushing must be fast.
+    pub top: TableCompression,
+    /// Compression of the tables below.
+    pub bottom: TableCompression,
+}
+
+impl Default for KeyspaceOptions {
+    fn default() -> Self {
+        Self { top: TableCompression::Lz4, bottom: TableCompression::Zstd }
+    }
+}
+
+/// Compression of a table's blocks. A block that would not shrink by 12% stays raw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TableCompression {
+    /// None.
+    None = 0,
+    /// LZ4.
+    Lz4 = 1,
+    /// zstd level 3.
+    Zstd = 2,
+}
+
+impl TableCompression {
+    pub(crate) fn from_u8(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::None),
+            1 => Some(Self::Lz4),
+            2 => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        Options::default().validate().unwrap();
+    }
+
+    #[test]
+    fn every_problem_is_listed() {
+        let options = Options { memtable_bytes: 0, block_bytes: 0, open_bins_max: 0, ..Options::default() };
+        let message = options.validate().unwrap_err().to_string();
+        for name in ["memtable_bytes", "block_bytes", "open_bins_max"] {
+            assert!(message.contains(name), "{message}");
+        }
+    }
+}

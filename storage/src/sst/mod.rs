@@ -1,0 +1,23 @@
+//! Sorted tables: immutable files of one keyspace's entries in internal-key order.
+//!
+//! A table is read through three steps: the filter says whether the key can be there at all; the two-level index finds
+//! the one data block that can hold it; the block is searched. The top of the index and the filter stay in memory
+//! while the table is open; index partitions and data blocks go through the block cache.
+//!
+//! Each block's checksum is seeded with the file's id and the block's offset, so that a block that was written to the wrong place, or
+//! a file that was swapped for another, fails like a damaged one.
+
+mod block;
+mod filter;
+mod format;
+mod iter;
+mod table;
+mod writer;
+
+pub(crate) use block::{BlockCache, block_cache};
+pub(crate) use iter::TableIter;
+pub(crate) use table::{Caching, Table};
+pub(crate) use writer::{TableWriter, TableWriterOptions};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+use super::*;
+use crate::error::ErrorKind;
+use crate::options::TableCompression;
+use crate::types::{FileId, Kind, Seqno, Tag};
+use crate::vfs::MemVfs;
+use bytes::Bytes;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+type Model = BTreeMap<(Vec<u8>, std::cmp::Reverse<u64>), Vec<u8>>;
+
+fn path() -> PathBuf {
+    PathBuf::from("db/3.sst")
+}
+
+fn cache() -> Arc<BlockCache> {
+    Arc::new(block_cache(1 << 20))
+}
+
+fn build(vfs: &MemVfs, model: &Model, block_bytes: usize, compression: TableCompression) {
+    let options = TableWriterOptions { block_bytes, compression };
+    let mut writer = TableWriter::create(vfs, path(), FileId(3), options).unwrap();
+    for ((key, seqno), value) in model {
+        writer.add(key, Tag::new(Seqno(seqno.0), Kind::Value), value).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+fn open(vfs: &MemVfs) -> crate::Result<Arc<Table>> {
+    Table::open(vfs, Path::new("db/3.sst"), FileId(3), cache()).map(Arc::new)
+}
+
+fn scan(table: &Arc<Table>, from: &[u8]) -> crate::Result<Vec<(Vec<u8>, u64, Bytes)>> {
+    let mut iter = TableIter::new(table.clone(), Caching::Use);
+    iter.seek(from, Tag(u64::MAX))?;
+    let mut all = Vec::new();
+    while let Some((key, tag)) = iter.key() {
+        all.push((key.to_vec(), tag.seqno().0, iter.value()));
+        iter.next()?;
+    }
+    Ok(all)
+}
+
+fn model_strategy() -> impl Strategy<Value = Model> {
+    let key = prop::collection::vec(prop_oneof![Just(b'a'), Just(b'b'), any::<u8>()], 0..6);
+    let value = prop::collection::vec(any::<u8>(), 0..40);
+    prop::collection::btree_map((key, (1u64..50).prop_map(std::cmp::Reverse)), value, 1..300)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_table_answers_like_its_model(
+        model in model_strategy(),
+        block_bytes in prop_oneof![Just(256usize), Just(700), Just(4096)],
+        compression in prop_oneof![Just(TableCompression::None), Just(TableCompression::Lz4), Just(TableCompression::Zstd)],
+        probe in prop::collection::vec(any::<u8>(), 0..4),
+        at in 0u64..60,
+    ) {
+        let vfs = MemVfs::new();
+        build(&vfs, &model, block_bytes, compression);
+        let table = open(&vfs).unwrap();
+        prop_assert_eq!(table.properties.entries, model.len() as u64);
+        for key in model.keys().map(|(key, _)| key).chain([&probe]) {
+            let expected = model
+                .range((key.clone(), std::cmp::Reverse(at))..)
+                .next()
+                .filter(|((found, _), _)| found == key)
+                .map(|(_, value)| Bytes::from(value.clone()));
+            prop_assert_eq!(table.get(key, Seqno(at)).unwrap().map(|(_, value)| value), expected);
+        }
+        let expected: Vec<_> = model
+            .range((probe.clone(), std::cmp::Reverse(u64::MAX))..)
+            .map(|((key, seqno), value)| (key.clone(), seqno.0, Bytes::from(value.clone())))
+            .collect();
+        prop_assert_eq!(scan(&table, &probe).unwrap(), expected);
+    }
+}
+
+#[test]
+fn every_flipped_byte_gives_the_right_answer_or_an_error() {
+    let vfs = MemVfs::new();
+    let model: Model = (0..120u32)
+        .map(|i| ((format!("key{i:03}").into_bytes(), std::cmp::Reverse(u64::from(i) + 1)), vec![i as u8; 9]))
+        .collect();
+    build(&vfs, &model, 300, TableCompression::Lz4);
+    let expected = scan(&open(&vfs).unwrap(), b"").unwrap();
+    let len = vfs.bytes(&path()).unwrap().len();
+    for at in 0..len {
+        vfs.damage(&path(), |bytes| bytes[at] ^= 1).unwrap();
+        match open(&vfs).and_then(|table| scan(&table, b"")) {
+            Ok(found) => assert_eq!(found, expected, "byte {at}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Corruption, "byte {at}: {error}"),
+        }
+        vfs.damage(&path(), |bytes| bytes[at] ^= 1).unwrap();
+    }
+    vfs.damage(&path(), |bytes| bytes.truncate(len / 2)).unwrap();
+    assert_eq!(open(&vfs).map(drop).unwrap_err().kind(), ErrorKind::Corruption);
+}
+
+#[test]
+fn a_table_under_another_number_is_refused() {
+    let vfs = MemVfs::new();
+    build(
+        &vfs,
+        &Model::from([((b"k".to_vec(), std::cmp::Reverse(1)), b"v".to_vec())]),
+        256,
+        TableCompression::None,
+    );
+    let swapped = Table::open(&vfs, &path(), FileId(4), cache());
+    assert_eq!(swapped.map(drop).unwrap_err().kind(), ErrorKind::Corruption);
+}

@@ -1,0 +1,159 @@
+//! Writes a table, entry by entry, in internal-key order.
+
+use super::block::{BlockBuilder, seal_block};
+use super::filter::{build_filter, hash_key};
+use super::format::{BlockHandle, Footer, HEADER_BYTES, Properties, encode_header};
+use crate::error::{Error, Result};
+use crate::options::TableCompression;
+use crate::types::{FileId, Kind, Seqno, Tag};
+use crate::vfs::{Vfs, VfsFile};
+use bytes::Bytes;
+use std::path::PathBuf;
+
+pub(crate) struct TableWriterOptions {
+    pub block_bytes: usize,
+    pub compression: TableCompression,
+}
+
+pub(crate) struct TableWriter {
+    id: FileId,
+    path: PathBuf,
+    file: Box<dyn VfsFile>,
+    options: TableWriterOptions,
+    position: u64,
+    /// Sealed blocks not yet written: few large writes instead of many small ones.
+    pending: Vec<u8>,
+    data: BlockBuilder,
+    partition: BlockBuilder,
+    /// Last key and handle of each finished data block of the open partition, and of each finished partition.
+    partitions: Vec<(Vec<u8>, Tag, Vec<u8>)>,
+    last: Option<(Vec<u8>, Tag)>,
+    hashes: Vec<u64>,
+    properties: Properties,
+}
+
+const WRITE_BYTES: usize = 256 << 10;
+
+impl TableWriter {
+    pub(crate) fn create(
+        vfs: &dyn Vfs,
+        path: PathBuf,
+        id: FileId,
+        options: TableWriterOptions,
+    ) -> Result<Self> {
+        let file = vfs.create(&path).map_err(|source| Error::io("create", &path, source))?;
+        Ok(Self {
+            id,
+            path,
+            file,
+            options,
+            position: HEADER_BYTES as u64,
+            pending: encode_header().to_vec(),
+            data: BlockBuilder::default(),
+            partition: BlockBuilder::default(),
+            partitions: Vec::new(),
+            last: None,
+            hashes: Vec::new(),
+            properties: Properties { seqno_min: Seqno::MAX, ..Properties::default() },
+        })
+    }
+
+    /// Appends an entry, which must come after the one before in internal-key order.
+    pub(crate) fn add(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
+        debug_assert!(self.last.as_ref().is_none_or(|(key, last)| {
+            crate::types::cmp_internal((key, *last), (user_key, tag)) == std::cmp::Ordering::Less
+        }));
+        if self.last.as_ref().is_none_or(|(key, _)| key != user_key) {
+            self.hashes.push(hash_key(user_key));
+        }
+        if self.last.is_none() {
+            self.properties.smallest = Bytes::copy_from_slice(user_key);
+        }
+        self.data.add(user_key, tag, value);
+        let (key, last) = self.last.get_or_insert_default();
+        key.clear();
+        key.extend_from_slice(user_key);
+        *last = tag;
+        self.properties.entries += 1;
+        self.properties.tombstones += u64::from(tag.kind() == Some(Kind::Tombstone));
+        self.properties.seqno_min = self.properties.seqno_min.min(tag.seqno());
+        self.properties.seqno_max = self.properties.seqno_max.max(tag.seqno());
+        if self.data.bytes() >= self.options.block_bytes {
+            self.finish_data_block()?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the file so far, without the open block and the index.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.position
+    }
+
+    fn finish_data_block(&mut self) -> Result<()> {
+        let payload = self.data.finish();
+        let handle = self.write_block(&payload, self.options.compression)?;
+        if let Some((key, tag)) = &self.last {
+            self.partition.add(key, *tag, &handle.encode());
+        }
+        if self.partition.bytes() >= self.options.block_bytes {
+            self.finish_partition();
+        }
+        Ok(())
+    }
+
+    /// Index partitions are kept until the end, to stand together after the data.
+    fn finish_partition(&mut self) {
+        let payload = self.partition.finish();
+        if let Some((key, tag)) = &self.last {
+            self.partitions.push((key.clone(), *tag, payload));
+        }
+    }
+
+    fn write_block(&mut self, payload: &[u8], compression: TableCompression) -> Result<BlockHandle> {
+        let block = seal_block(self.id, self.position, payload, compression);
+        let handle = BlockHandle { offset: self.position, len: block.len() as u32 };
+        self.position += block.len() as u64;
+        self.pending.extend_from_slice(&block);
+        if self.pending.len() >= WRITE_BYTES {
+            self.write_pending()?;
+        }
+        Ok(handle)
+    }
+
+    fn write_pending(&mut self) -> Result<()> {
+        let at = self.position - self.pending.len() as u64;
+        self.file.write_all_at(&self.pending, at).map_err(|source| Error::io("write", &self.path, source))?;
+        self.pending.clear();
+        Ok(())
+    }
+
+    /// Ends the table and makes it durable (its name is not yet: the caller syncs the directory).
+    pub(crate) fn finish(mut self) -> Result<(Properties, u64)> {
+        if !self.data.is_empty() {
+            self.finish_data_block()?;
+        }
+        if !self.partition.is_empty() {
+            self.finish_partition();
+        }
+        let mut top = BlockBuilder::default();
+        for (key, tag, payload) in std::mem::take(&mut self.partitions) {
+            let handle = self.write_block(&payload, self.options.compression)?;
+            top.add(&key, tag, &handle.encode());
+        }
+        let filter = match build_filter(std::mem::take(&mut self.hashes)) {
+            Some(filter) => self.write_block(&filter, TableCompression::None)?,
+            None => BlockHandle::default(),
+        };
+        if let Some((key, _)) = self.last.take() {
+            self.properties.largest = key.into();
+        }
+        let top_index = self.write_block(&top.finish(), TableCompression::None)?;
+        let properties = self.write_block(&self.properties.encode(), TableCompression::None)?;
+        let footer = Footer { top_index, properties, filter }.encode(self.id);
+        self.pending.extend_from_slice(&footer);
+        self.position += footer.len() as u64;
+        self.write_pending()?;
+        self.file.sync().map_err(|source| Error::io("sync", &self.path, source))?;
+        Ok((self.properties, self.position))
+    }
+}

@@ -1,0 +1,113 @@
+//! Versions: which tables make up each keyspace, immutable and shared.
+//!
+//! A reader takes one [`ReadState`] and works on it to the end; a flush or compaction makes a new one, copying only what changes. The
+//! tables that it drops stay readable through their open files for whoever still holds the old state.
+
+use crate::error::Result;
+use crate::memtable::Memtable;
+use crate::sst::Table;
+use crate::types::{KeyspaceId, Kind, Seqno, Tag};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(crate) const LEVELS: usize = 7;
+
+/// The tables of one keyspace. Level 0 may overlap, newest first; each deeper level is sorted and disjoint in user keys.
+#[derive(Clone, Default)]
+pub(crate) struct Tree {
+    pub levels: [Vec<Arc<Table>>; LEVELS],
+}
+
+impl Tree {
+    pub(crate) fn add(&mut self, level: usize, table: Arc<Table>) {
+        let Some(tables) = self.levels.get_mut(level) else { return };
+        let at = match level {
+            0 => tables.partition_point(|other| other.id > table.id),
+            _ => tables.partition_point(|other| other.properties.smallest < table.properties.smallest),
+        };
+        tables.insert(at, table);
+    }
+
+    pub(crate) fn remove(&mut self, table: &Table) {
+        for level in &mut self.levels {
+            level.retain(|other| other.id != table.id);
+        }
+    }
+
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.levels.iter().flatten()
+    }
+
+    pub(crate) fn level_bytes(&self, level: usize) -> u64 {
+        self.levels.get(level).map_or(0, |tables| tables.iter().map(|table| table.bytes).sum())
+    }
+
+    /// The tables of a level (not 0) that have keys in `smallest..=largest`. O(log n + found).
+    pub(crate) fn overlapping(&self, level: usize, smallest: &[u8], largest: &[u8]) -> &[Arc<Table>] {
+        let Some(tables) = self.levels.get(level) else { return &[] };
+        let from = tables.partition_point(|table| &table.properties.largest[..] < smallest);
+        let to = tables.partition_point(|table| &table.properties.smallest[..] <= largest);
+        tables.get(from..to.max(from)).unwrap_or_default()
+    }
+
+    /// The newest version of a key on disk that a reader at `seqno` may see: each table of level 0, then one table a level.
+    fn get(&self, user_key: &[u8], seqno: Seqno) -> Result<Option<(Tag, Bytes)>> {
+        for (level, tables) in self.levels.iter().enumerate() {
+            let candidates =
+                if level == 0 { &tables[..] } else { self.overlapping(level, user_key, user_key) };
+            for table in candidates.iter().filter(|table| table.covers(user_key)) {
+                if let Some(found) = table.get(user_key, seqno)? {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+pub(crate) type Version = BTreeMap<KeyspaceId, Arc<Tree>>;
+
+/// All that a read needs: the memtables, newest first, and the tables.
+#[derive(Clone)]
+pub(crate) struct ReadState {
+    pub active: Arc<Memtable>,
+    pub sealed: Vec<Arc<Memtable>>,
+    pub version: Arc<Version>,
+}
+
+impl ReadState {
+    pub(crate) fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
+        std::iter::once(&self.active).chain(&self.sealed)
+    }
+
+    pub(crate) fn tree(&self, keyspace: KeyspaceId) -> Option<&Arc<Tree>> {
+        self.version.get(&keyspace)
+    }
+
+    /// The newest version of a key that a reader at `seqno` may see, a deletion included.
+    pub(crate) fn get_version(
+        &self,
+        keyspace: KeyspaceId,
+        key: &Bytes,
+        seqno: Seqno,
+    ) -> Result<Option<(Tag, Bytes)>> {
+        for memtable in self.memtables() {
+            if let Some(found) = memtable.get(keyspace, key, seqno) {
+                return Ok(Some(found));
+            }
+        }
+        self.tree(keyspace).map_or(Ok(None), |tree| tree.get(key, seqno))
+    }
+
+    /// As [`Self::get_version`], without deletions.
+    pub(crate) fn get(
+        &self,
+        keyspace: KeyspaceId,
+        key: &Bytes,
+        seqno: Seqno,
+    ) -> Result<Option<(Tag, Bytes)>> {
+        let found = self.get_version(keyspace, key, seqno)?;
+        Ok(found.filter(|(tag, _)| tag.kind() != Some(Kind::Tombstone)))
+    }
+}

@@ -1,0 +1,56 @@
+//! The file system, as a trait: every byte that storage reads or writes passes here.
+//!
+//! [`StdVfs`] is the operating system's. [`MemVfs`] keeps files in memory, knows which bytes and directory entries
+//! were synced, can crash (forgetting the rest) and can fail at the n-th call: tests of durability run on it.
+//!
+//! The contract of an implementation:
+//! - a file that was removed stays readable through handles that are open (readers may be using it);
+//! - bytes are durable after [`VfsFile::sync`], names after [`Vfs::sync_dir`], and only then;
+//! - [`Vfs::rename`] replaces the target atomically.
+
+mod mem_fs;
+mod std_fs;
+
+pub use mem_fs::MemVfs;
+pub use std_fs::StdVfs;
+
+use std::io;
+use std::path::Path;
+
+/// A file system. See the module for what an implementation must keep.
+pub trait Vfs: Send + Sync + 'static {
+    /// Makes a directory and its parents; no error if it is there.
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    /// Makes an empty file for reading and writing, replacing one of that name.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>>;
+    /// Opens a file for reading and writing.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>>;
+    /// The names in a directory, in no order.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Renames a file, replacing the target.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Takes the exclusive lock of a file, made if missing, and writes `owner` into it.
+    /// `Ok(Err(text))`: somebody else holds it, and wrote `text`.
+    fn lock(&self, path: &Path, owner: &str) -> io::Result<Result<Box<dyn VfsLock>, String>>;
+}
+
+/// An open file, read and written at offsets, from any thread.
+pub trait VfsFile: Send + Sync {
+    /// Fills `buf` from `offset`; an end of file before that is `UnexpectedEof`.
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Writes all of `bytes` at `offset`, growing the file.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Makes the file's bytes and length durable.
+    fn sync(&self) -> io::Result<()>;
+    /// The file's length in bytes.
+    fn size(&self) -> io::Result<u64>;
+    /// Cuts the file off at `len` bytes.
+    fn truncate(&self, len: u64) -> io::Result<()>;
+}
+
+/// A held lock; dropping it lets go.
+pub trait VfsLock: Send + Sync {}

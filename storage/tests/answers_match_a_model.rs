@@ -1,0 +1,167 @@
+//! Promise: whatever the options, whatever is flushed, compacted or reopened in between, the database answers like a map, and a
+//! snapshot like the map when it was taken.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use patina_storage::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write(Vec<(u8, Option<u16>)>),
+    Blob(u8, u16),
+    Snapshot,
+    DropSnapshot,
+    Flush,
+    Compact,
+    CompactBins,
+    Reopen,
+    Kill,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let write = prop::collection::vec((any::<u8>(), prop::option::weighted(0.7, any::<u16>())), 1..12);
+    let step = prop_oneof![
+        8 => write.prop_map(Step::Write),
+        3 => (any::<u8>(), any::<u16>()).prop_map(|(key, value)| Step::Blob(key, value)),
+        1 => Just(Step::Snapshot),
+        1 => Just(Step::DropSnapshot),
+        1 => Just(Step::Flush),
+        1 => Just(Step::Compact),
+        1 => Just(Step::CompactBins),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::Kill),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+fn option_sets() -> impl Strategy<Value = Options> {
+    let memtable = prop_oneof![Just(4usize << 10), Just(64 << 10)];
+    let block = prop_oneof![Just(256usize), Just(4096)];
+    (memtable, block, 1usize..4, 1usize..3).prop_map(
+        |(memtable_bytes, block_bytes, l0_tables_trigger, open_bins_max)| Options {
+            memtable_bytes,
+            block_bytes,
+            table_bytes: 4 << 10,
+            level1_bytes: 8 << 10,
+            blob_file_bytes: 4 << 10,
+            l0_tables_trigger,
+            open_bins_max,
+            block_cache_bytes: 16 << 10,
+            ..Options::default()
+        },
+    )
+}
+
+/// Keeps everything; carries it two hours on.
+struct Keeper;
+
+impl BinOwner for Keeper {
+    type Plan = ();
+
+    fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+        Ok(Judgement::Keep { bin: Bin { class: record.bin.class, due_ms: record.bin.due_ms + 2 } })
+    }
+
+    fn commit(&self, (): (), _: &[PendingBlob]) -> Result<bool> {
+        unreachable!("nothing is rewritten")
+    }
+}
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn key(key: u8) -> Vec<u8> {
+    [b"key/", &[key / 16][..], &vec![key; usize::from(key % 5)]].concat()
+}
+
+fn value(value: u16) -> Vec<u8> {
+    value.to_be_bytes().repeat(usize::from(value % 60))
+}
+
+fn check(keyspace: &Keyspace, snapshot: Option<&Snapshot>, model: &Model, probe: u8) {
+    let probe = key(probe);
+    let (iter, found) = match snapshot {
+        Some(snapshot) => {
+            (snapshot.range(keyspace, probe.clone()..), snapshot.get(keyspace, &probe).unwrap())
+        }
+        None => (keyspace.range(probe.clone()..), keyspace.get(&probe).unwrap()),
+    };
+    assert_eq!(found.as_deref(), model.get(&probe).map(|value| &value[..]));
+    let found: Vec<_> =
+        iter.map(|entry| entry.unwrap()).map(|e| (e.key().to_vec(), e.value().unwrap().to_vec())).collect();
+    let expected: Vec<_> = model.range(probe..).map(|(key, value)| (key.clone(), value.clone())).collect();
+    assert_eq!(found, expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(
+        std::env::var("PATINA_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96)
+    ))]
+
+    #[test]
+    fn answers_match_a_model(steps in steps(), options in option_sets()) {
+        let mut vfs = MemVfs::new();
+        let mut model = Model::new();
+        let mut snapshots: Vec<(Snapshot, Model)> = Vec::new();
+        let open = |vfs: &MemVfs| {
+            let db = Db::open_with(Arc::new(vfs.clone()), Path::new("db"), options.clone()).unwrap();
+            let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
+            (db, keyspace)
+        };
+        let (mut db, mut keyspace) = open(&vfs);
+        for (n, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Write(ops) => {
+                    let mut batch = db.batch();
+                    for (k, v) in ops {
+                        match v {
+                            Some(v) => {
+                                model.insert(key(k), value(v));
+                                batch.put(&keyspace, key(k), value(v));
+                            }
+                            None => {
+                                model.remove(&key(k));
+                                batch.delete(&keyspace, key(k));
+                            }
+                        }
+                    }
+                    db.write(batch, Durability::Buffered).unwrap();
+                }
+                Step::Blob(k, v) => {
+                    let bin = Bin { class: k % 2, due_ms: u64::from(v % 5) };
+                    let blob = db.append_blob(&keyspace, bin, &key(k), &value(v), Compression::Fast).unwrap();
+                    let mut batch = db.batch();
+                    batch.put_blob(&keyspace, key(k), &blob);
+                    db.write(batch, Durability::Buffered).unwrap();
+                    model.insert(key(k), value(v));
+                }
+                Step::Snapshot => snapshots.push((db.snapshot(), model.clone())),
+                Step::DropSnapshot => drop(snapshots.pop()),
+                Step::Flush => db.flush().unwrap(),
+                Step::Compact => db.compact().unwrap(),
+                Step::CompactBins => {
+                    db.seal_bins().unwrap();
+                    for file in db.blob_files(&keyspace).unwrap() {
+                        let report = db.compact_bin(&keyspace, file.id, &Keeper).unwrap();
+                        prop_assert!(!report.busy);
+                        prop_assert_eq!(report.retired, file.live_bytes * 2 < file.bytes || file.bytes == 0);
+                    }
+                }
+                Step::Reopen | Step::Kill => {
+                    snapshots.clear();
+                    if matches!(step, Step::Kill) {
+                        vfs = vfs.kill();
+                    }
+                    drop((db, keyspace));
+                    (db, keyspace) = open(&vfs);
+                }
+            }
+            check(&keyspace, None, &model, n as u8);
+            for (snapshot, model) in &snapshots {
+                check(&keyspace, Some(snapshot), model, n as u8);
+            }
+        }
+    }
+}
