@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::types::{Bin, BlobRef, FileId, KeyspaceId};
 use crate::vfs::{Vfs, VfsFile};
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,19 +39,17 @@ pub(crate) struct BlobFile {
     pub id: FileId,
     pub bin: Bin,
     path: PathBuf,
-    state: Mutex<State>,
+    /// The index so far; who appends or seals holds it.
+    index: Mutex<Vec<u8>>,
+    /// The handle while the file is open for writing; readers hold it for moments, never across I/O.
+    writing: RwLock<Option<Arc<dyn VfsFile>>>,
+    /// Where the next record goes; the length of the records' part once sealed.
+    position: AtomicU64,
+    records: AtomicU64,
     /// Bytes known to be durable.
     synced: AtomicU64,
     /// Records appended whose reference is neither committed nor given up.
     pending: AtomicU64,
-}
-
-struct State {
-    /// Where the next record goes; the length of the records' part once sealed.
-    position: u64,
-    records: u64,
-    /// While the file is open: its handle and the index so far.
-    writing: Option<(Arc<dyn VfsFile>, Vec<u8>)>,
 }
 
 /// A record as it lies in the file, checked but not decompressed.
@@ -72,16 +70,22 @@ impl StoredRecord {
 }
 
 impl BlobFile {
-    fn new(id: FileId, bin: Bin, path: PathBuf, state: State) -> Self {
-        let synced = if state.writing.is_none() { u64::MAX } else { 0 };
+    fn new(id: FileId, bin: Bin, path: PathBuf, (position, records): (u64, u64)) -> Self {
         Self {
             id,
             bin,
             path,
-            state: Mutex::new(state),
-            synced: AtomicU64::new(synced),
+            index: Mutex::default(),
+            writing: RwLock::default(),
+            position: AtomicU64::new(position),
+            records: AtomicU64::new(records),
+            synced: AtomicU64::new(0),
             pending: AtomicU64::new(0),
         }
+    }
+
+    fn open_for_writing(self, file: Arc<dyn VfsFile>, index: Vec<u8>) -> Self {
+        Self { index: Mutex::new(index), writing: RwLock::new(Some(file)), ..self }
     }
 
     /// Makes an empty open file; its name is not durable until the caller has synced the directory.
@@ -90,14 +94,12 @@ impl BlobFile {
         let failed = |source| Error::io("write", &path, source);
         file.write_all_at(&encode_header(id, bin), 0).map_err(failed)?;
         file.sync().map_err(failed)?;
-        let state =
-            State { position: HEADER_BYTES as u64, records: 0, writing: Some((Arc::from(file), Vec::new())) };
-        Ok(Self::new(id, bin, path, state))
+        Ok(Self::new(id, bin, path, (HEADER_BYTES as u64, 0)).open_for_writing(Arc::from(file), Vec::new()))
     }
 
     /// A file that the manifest says is sealed. Not opened until it is read.
     pub(crate) fn sealed(path: PathBuf, id: FileId, bin: Bin, position: u64, records: u64) -> Self {
-        Self::new(id, bin, path, State { position, records, writing: None })
+        Self::new(id, bin, path, (position, records))
     }
 
     /// A file that was open when the process ended: reads it from the front, and cuts it off after the last whole record. It is
@@ -118,7 +120,7 @@ impl BlobFile {
         if position < len {
             file.truncate(position).map_err(|source| Error::io("truncate", &path, source))?;
         }
-        Ok(Self::new(id, bin, path, State { position, records, writing: Some((file, index)) }))
+        Ok(Self::new(id, bin, path, (position, records)).open_for_writing(file, index))
     }
 
     fn whole_record_at(
@@ -158,9 +160,9 @@ impl BlobFile {
         payload: &[u8],
         len: u64,
     ) -> Result<Option<BlobRef>> {
-        let mut state = self.state.lock();
-        let offset = state.position;
-        let Some((file, index)) = &mut state.writing else { return Ok(None) };
+        let mut index = self.index.lock();
+        let Some(file) = self.writing.read().clone() else { return Ok(None) };
+        let offset = self.position.load(Ordering::Acquire);
         let record = encode_record(self.id, offset, (keyspace, key), (encoding, payload), len);
         if let Err(source) = file.write_all_at(&record, offset) {
             // What follows is written over the same place; recovery stops at a record that is not whole.
@@ -169,9 +171,9 @@ impl BlobFile {
         }
         let stored_len = payload.len() as u64;
         let key = Bytes::copy_from_slice(key);
-        encode_index_entry(index, &Record { offset, keyspace, key, stored_len, len });
-        state.position += record.len() as u64;
-        state.records += 1;
+        encode_index_entry(&mut index, &Record { offset, keyspace, key, stored_len, len });
+        self.position.fetch_add(record.len() as u64, Ordering::AcqRel);
+        self.records.fetch_add(1, Ordering::AcqRel);
         self.pending.fetch_add(1, Ordering::AcqRel);
         Ok(Some(BlobRef { file: self.id, offset, stored_len, len }))
     }
@@ -187,11 +189,8 @@ impl BlobFile {
 
     /// Makes durable what was appended before the call.
     pub(crate) fn sync(&self) -> Result<()> {
-        let (file, position) = {
-            let state = self.state.lock();
-            let Some((file, _)) = &state.writing else { return Ok(()) };
-            (file.clone(), state.position)
-        };
+        let Some(file) = self.writing.read().clone() else { return Ok(()) };
+        let position = self.position.load(Ordering::Acquire);
         if self.synced.load(Ordering::Acquire) >= position {
             return Ok(());
         }
@@ -203,27 +202,26 @@ impl BlobFile {
     /// Writes the index, makes the file durable and closes it; gives the length of the records' part and their number. Nothing happens
     /// if it is sealed.
     pub(crate) fn seal(&self) -> Result<(u64, u64)> {
-        let mut state = self.state.lock();
-        let (position, records) = (state.position, state.records);
-        if let Some((file, index)) = &state.writing {
+        let index = self.index.lock();
+        let (position, records) = self.size();
+        let file = self.writing.read().clone();
+        if let Some(file) = file {
             let mut tail = index.clone();
-            tail.extend_from_slice(&encode_trailer(self.id, position, index, records));
+            tail.extend_from_slice(&encode_trailer(self.id, position, &index, records));
             file.write_all_at(&tail, position).map_err(|source| Error::io("write", &self.path, source))?;
             file.sync().map_err(|source| Error::io("sync", &self.path, source))?;
-            self.synced.store(u64::MAX, Ordering::Release);
-            state.writing = None;
+            *self.writing.write() = None;
         }
         Ok((position, records))
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
-        self.state.lock().writing.is_none()
+        self.writing.read().is_none()
     }
 
     /// Length of the records' part, and their number.
     pub(crate) fn size(&self) -> (u64, u64) {
-        let state = self.state.lock();
-        (state.position, state.records)
+        (self.position.load(Ordering::Acquire), self.records.load(Ordering::Acquire))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -231,10 +229,8 @@ impl BlobFile {
     }
 
     fn handle(&self, handles: &BlobHandles) -> Result<Arc<dyn VfsFile>> {
-        if let Some((file, _)) = &self.state.lock().writing {
-            return Ok(file.clone());
-        }
-        handles.open(self.id, &self.path)
+        let writing = self.writing.read().clone();
+        writing.map_or_else(|| handles.open(self.id, &self.path), Ok)
     }
 
     fn corruption(&self, offset: u64, what: &str) -> Error {

@@ -8,6 +8,7 @@ use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,11 +16,11 @@ use std::time::Duration;
 pub(super) struct Background {
     signals: Mutex<Signals>,
     changed: Condvar,
+    closing: AtomicBool,
 }
 
 #[derive(Default)]
 struct Signals {
-    closing: bool,
     /// Counts wakes, so that none is missed between looking for work and going to sleep.
     wakes: u64,
     error: Option<(ErrorKind, String)>,
@@ -36,7 +37,7 @@ impl Background {
     }
 
     pub(super) fn is_closing(&self) -> bool {
-        self.signals.lock().closing
+        self.closing.load(Ordering::Acquire)
     }
 
     /// Sleeps until `done`, or until `check` finds that it will not come.
@@ -80,7 +81,7 @@ pub(super) struct Closer {
 impl Closer {
     /// Idempotent: the second call finds nothing to do.
     pub(super) fn close(&self) -> Result<()> {
-        self.inner.background.signals.lock().closing = true;
+        self.inner.background.closing.store(true, Ordering::Release);
         self.inner.background.wake();
         let threads = std::mem::take(&mut *self.threads.lock());
         if threads.is_empty() {
@@ -125,13 +126,10 @@ fn run(inner: &Inner, job: Job) {
     let background = &inner.background;
     let mut pause = RETRY_PAUSE_MIN;
     loop {
-        let wakes = {
-            let signals = background.signals.lock();
-            if signals.closing {
-                return;
-            }
-            signals.wakes
-        };
+        let wakes = background.signals.lock().wakes;
+        if background.is_closing() {
+            return;
+        }
         let outcome = if inner.fatal.get().is_some() { Ok(false) } else { job(inner) };
         let mut retry = None;
         match outcome {
@@ -149,7 +147,7 @@ fn run(inner: &Inner, job: Job) {
         }
         let mut signals = background.signals.lock();
         match retry {
-            _ if signals.closing => return,
+            _ if background.is_closing() => return,
             Some(pause) => drop(background.changed.wait_for(&mut signals, pause)),
             None if signals.wakes == wakes => background.changed.wait(&mut signals),
             None => {}

@@ -255,3 +255,16 @@ fn levels_below_the_first_are_disjoint_and_fill_up() {
     }
     assert_eq!(ks.range(..).count(), 3000);
 }
+
+#[test]
+fn handles_may_be_shared_and_cursors_sent() {
+    fn shared<T: Send + Sync + Clone + 'static>() {}
+    fn sent<T: Send + 'static>() {}
+    shared::<Db>();
+    shared::<Keyspace>();
+    shared::<Snapshot>();
+    shared::<Entry>();
+    shared::<PendingBlob>();
+    sent::<Iter>();
+    sent::<WriteBatch>();
+}
