@@ -1,0 +1,216 @@
+//! The one entry: picks the codec, guards it, and judges what it gives.
+//!
+//! The codecs that accept a media type form a chain, safest last ([`crate::registry`]). A codec that
+//! refuses, errs or panics hands over to the next one. After a refusal the chain does not end in the codec
+//! that throws bytes away because nobody understands them: a picture that this release cannot decode is
+//! still somebody's picture. So a broken file is kept whole at [`Depth::Warm`] and [`Depth::Cold`], and
+//! only a [`Depth::Trace`], which must have no bytes, describes it from outside.
+//!
+//! Example: a truncated JPEG at `Cold` → `image` refuses ("unexpected end of file") → kept, fidelity 1,
+//! note `image: cannot be decoded: … ; kept as it is`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::media::MediaType;
+use crate::opaque;
+use crate::params::{Limits, Params};
+use crate::registry::{self, Codec, Input, Outcome, Refusal};
+use crate::trace::TRACE_BYTES_MAX;
+
+/// How far an object is taken. The numbers are those of the life cycle's stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Depth {
+    /// The first loss: still good for everyday use.
+    Warm = 1,
+    /// The strong loss: still recognisable.
+    Cold = 2,
+    /// A description of at most [`TRACE_BYTES_MAX`] bytes and no bytes of its own.
+    Trace = 3,
+}
+
+impl Depth {
+    /// The name of the stage: `"warm"`, `"cold"`, `"trace"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Warm => "warm",
+            Self::Cold => "cold",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// What is left of the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Smaller bytes, of type [`Degraded::media_type`].
+    Bytes(Vec<u8>),
+    /// The same bytes; store them with the strongest lossless compression.
+    Same,
+    /// A JSON object of at most [`TRACE_BYTES_MAX`] bytes; only at [`Depth::Trace`], and always there.
+    Trace(String),
+}
+
+/// The answer of [`degrade()`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Degraded {
+    /// What is left.
+    pub content: Content,
+    /// The media type the content has now; with [`Content::Same`] the one that was given.
+    pub media_type: String,
+    /// How much of *this input* is left, 0–1, measured; 1 only with [`Content::Same`].
+    pub fidelity: f64,
+    /// What the fidelity measures, such as `"ssim"`.
+    pub metric: &'static str,
+    /// The codec that made or kept the content.
+    pub codec: &'static str,
+    /// Its version; it rises when the output for the same input changes.
+    pub version: u16,
+    /// The parameters it chose, as `name=value` separated by spaces.
+    pub params: String,
+    /// What a person should know: what was lost beside fidelity, or why nothing changed.
+    pub note: Option<String>,
+}
+
+/// Degrades `bytes` of type `media_type` to `depth`.
+///
+/// Never fails and never panics: what no codec can treat is kept ([`Content::Same`]), or at
+/// [`Depth::Trace`] described from outside; the note says why. Deterministic.
+///
+/// ```
+/// # use patina_codecs::{Content, Depth, Limits, Params, degrade};
+/// let odd = degrade(b"not a JPEG", "image/jpeg", Depth::Cold, &Params::default(), &Limits::default());
+/// assert_eq!((odd.content, odd.fidelity), (Content::Same, 1.0));
+/// assert!(odd.note.unwrap().contains("cannot be decoded"));
+/// ```
+pub fn degrade(bytes: &[u8], media_type: &str, depth: Depth, params: &Params, limits: &Limits) -> Degraded {
+    let media = MediaType::from_mime(media_type);
+    let params = params.in_range();
+    let input = Input { bytes, media: &media, depth, params: &params, limits };
+    let mut refusals = Vec::new();
+    for codec in registry::chain(&media) {
+        let safest = codec.id() == opaque::OPAQUE.id();
+        if safest && depth != Depth::Trace && !refusals.is_empty() {
+            break;
+        }
+        let answer = if safest { guarded(codec, &input) } else { limited(codec, &input) };
+        match answer.and_then(|outcome| judge(codec, &input, outcome)) {
+            Ok(mut degraded) => {
+                degraded.note = joined(&refusals, degraded.note);
+                return degraded;
+            }
+            Err(refusal) => refusals.push(format!("{}: {refusal}", codec.id())),
+        }
+    }
+    last_resort(&input, &refusals)
+}
+
+/// Runs a codec unless the input is over the limit for parsing.
+fn limited(codec: &dyn Codec, input: &Input<'_>) -> Result<Outcome, Refusal> {
+    let len_bytes = input.bytes.len() as u64;
+    if len_bytes > input.limits.input_bytes {
+        return Err(Refusal::new(format!("{len_bytes} bytes are more than {}", input.limits.input_bytes)));
+    }
+    guarded(codec, input)
+}
+
+fn guarded(codec: &dyn Codec, input: &Input<'_>) -> Result<Outcome, Refusal> {
+    // Codecs hold no state, so nothing half-changed can be seen after a panic.
+    catch_unwind(AssertUnwindSafe(|| codec.degrade(input))).unwrap_or_else(|payload| {
+        let message = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Err(Refusal::new(format!("failed inside: {}", message.chars().take(120).collect::<String>())))
+    })
+}
+
+/// Whether what a codec gave may be used.
+fn judge(codec: &dyn Codec, input: &Input<'_>, outcome: Outcome) -> Result<Degraded, Refusal> {
+    match outcome {
+        Outcome::Keep { note } if input.depth == Depth::Trace => {
+            Err(Refusal::new(note.unwrap_or_else(|| "gives no trace".to_owned())))
+        }
+        Outcome::Keep { note } => Ok(kept(codec, input, note)),
+        Outcome::Bytes { .. } if input.depth == Depth::Trace => Err(Refusal::new("gives no trace")),
+        Outcome::Bytes { bytes, mime, fidelity, metric, params, note } => {
+            let len_bytes = bytes.len() as u64;
+            if len_bytes > input.limits.output_bytes {
+                return Err(Refusal::new(format!("an output of {len_bytes} bytes is over the limit")));
+            }
+            if !is_worth_it(bytes.len(), input.bytes.len()) {
+                let note = format!(
+                    "the output would have {len_bytes} bytes instead of {}, not 10% less: kept as it is",
+                    input.bytes.len()
+                );
+                return Ok(kept(codec, input, Some(note)));
+            }
+            Ok(Degraded {
+                content: Content::Bytes(bytes),
+                media_type: mime,
+                fidelity: in_unit(fidelity),
+                metric,
+                codec: codec.id(),
+                version: codec.version(),
+                params,
+                note,
+            })
+        }
+        Outcome::Trace { json, fidelity, metric, note } => {
+            if input.depth != Depth::Trace || json.len() > TRACE_BYTES_MAX {
+                return Err(Refusal::new(format!("a trace of {} bytes cannot be used", json.len())));
+            }
+            Ok(Degraded {
+                content: Content::Trace(json),
+                media_type: "application/json".to_owned(),
+                fidelity: in_unit(fidelity),
+                metric,
+                codec: codec.id(),
+                version: codec.version(),
+                params: String::new(),
+                note,
+            })
+        }
+    }
+}
+
+/// At least a tenth smaller.
+fn is_worth_it(output_bytes: usize, input_bytes: usize) -> bool {
+    output_bytes as u128 * 10 <= input_bytes as u128 * 9
+}
+
+fn in_unit(fidelity: f64) -> f64 {
+    if fidelity.is_finite() { fidelity.clamp(0.0, 1.0) } else { 0.0 }
+}
+
+fn kept(codec: &dyn Codec, input: &Input<'_>, note: Option<String>) -> Degraded {
+    Degraded {
+        content: Content::Same,
+        media_type: input.media.mime.clone().into_owned(),
+        fidelity: 1.0,
+        metric: "identical",
+        codec: codec.id(),
+        version: codec.version(),
+        params: String::new(),
+        note,
+    }
+}
+
+fn last_resort(input: &Input<'_>, refusals: &[String]) -> Degraded {
+    let mut degraded = kept(&opaque::OPAQUE, input, Some("kept as it is".to_owned()));
+    degraded.note = joined(refusals, degraded.note);
+    if input.depth == Depth::Trace {
+        degraded.content = Content::Trace(format!("{{\"size\":{}}}", input.bytes.len()));
+        degraded.media_type = "application/json".to_owned();
+        (degraded.fidelity, degraded.metric) = (0.0, "bytes");
+    }
+    degraded
+}
+
+fn joined(refusals: &[String], note: Option<String>) -> Option<String> {
+    let parts: Vec<&str> = refusals.iter().map(String::as_str).chain(note.as_deref()).collect();
+    if parts.is_empty() { None } else { Some(parts.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests;

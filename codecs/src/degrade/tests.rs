@@ -1,0 +1,146 @@
+use super::*;
+use crate::media::Kind;
+
+/// Gives what it was made with, or panics without.
+struct Scripted(fn(&Input<'_>) -> Result<Outcome, Refusal>);
+
+impl Codec for Scripted {
+    fn id(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn version(&self) -> u16 {
+        7
+    }
+
+    fn accepts(&self, _: &MediaType) -> bool {
+        true
+    }
+
+    fn degrade(&self, input: &Input<'_>) -> Result<Outcome, Refusal> {
+        (self.0)(input)
+    }
+}
+
+fn bytes_of(len: usize, fidelity: f64) -> Outcome {
+    Outcome::Bytes {
+        bytes: vec![b'x'; len],
+        mime: "text/plain".to_owned(),
+        fidelity,
+        metric: "test",
+        params: String::new(),
+        note: None,
+    }
+}
+
+/// Runs a scripted codec over 1000 bytes.
+fn run(depth: Depth, script: fn(&Input<'_>) -> Result<Outcome, Refusal>) -> Result<Degraded, Refusal> {
+    let media = MediaType::known(Kind::Other, "application/x-test");
+    let (params, limits) = (Params::default(), Limits { output_bytes: 950, ..Limits::default() });
+    let input = Input { bytes: &[0; 1000], media: &media, depth, params: &params, limits: &limits };
+    let codec = Scripted(script);
+    guarded(&codec, &input).and_then(|outcome| judge(&codec, &input, outcome))
+}
+
+#[test]
+fn a_panicking_codec_is_a_refusal_with_its_message() {
+    let refusal = run(Depth::Warm, |input| panic!("{} bytes too odd", input.bytes.len())).unwrap_err();
+    assert_eq!(refusal.to_string(), "failed inside: 1000 bytes too odd");
+}
+
+#[test]
+fn an_output_that_saves_less_than_a_tenth_is_not_used() {
+    let used = run(Depth::Warm, |_| Ok(bytes_of(900, 0.5))).unwrap();
+    assert_eq!((used.content, used.fidelity), (Content::Bytes(vec![b'x'; 900]), 0.5));
+    let unused = run(Depth::Warm, |_| Ok(bytes_of(901, 0.5))).unwrap();
+    assert_eq!((unused.content, unused.fidelity, unused.metric), (Content::Same, 1.0, "identical"));
+    assert_eq!(unused.media_type, "application/x-test");
+    assert!(unused.note.unwrap().contains("901 bytes instead of 1000"));
+}
+
+#[test]
+fn an_output_over_its_limit_is_refused() {
+    let refusal = run(Depth::Warm, |_| Ok(bytes_of(951, 0.5))).unwrap_err();
+    assert!(refusal.to_string().contains("951 bytes"), "{refusal}");
+}
+
+#[test]
+fn a_fidelity_outside_its_range_is_brought_into_it() {
+    assert_eq!(run(Depth::Warm, |_| Ok(bytes_of(10, f64::NAN))).unwrap().fidelity, 0.0);
+    assert_eq!(run(Depth::Warm, |_| Ok(bytes_of(10, 1.5))).unwrap().fidelity, 1.0);
+}
+
+#[test]
+fn only_a_short_trace_counts_as_a_trace() {
+    let trace =
+        |len: usize| Outcome::Trace { json: "x".repeat(len), fidelity: 0.1, metric: "test", note: None };
+    assert!(run(Depth::Trace, |_| Ok(bytes_of(10, 0.5))).is_err());
+    assert!(run(Depth::Trace, |_| Ok(Outcome::Keep { note: None })).is_err());
+    assert!(judge_trace(trace(TRACE_BYTES_MAX + 1)).is_err());
+    assert!(judge_trace(trace(TRACE_BYTES_MAX)).is_ok());
+}
+
+fn judge_trace(outcome: Outcome) -> Result<Degraded, Refusal> {
+    let media = MediaType::known(Kind::Other, "application/x-test");
+    let (params, limits) = (Params::default(), Limits::default());
+    let input = Input { bytes: b"", media: &media, depth: Depth::Trace, params: &params, limits: &limits };
+    judge(&opaque::OPAQUE, &input, outcome)
+}
+
+#[test]
+fn an_input_over_the_limit_is_kept_and_at_last_described() {
+    let limits = Limits { input_bytes: 10, ..Limits::default() };
+    let text = b"A text of more than ten bytes.";
+    for depth in [Depth::Warm, Depth::Cold] {
+        let kept = degrade(text, "text/plain", depth, &Params::default(), &limits);
+        assert_eq!(kept.content, Content::Same);
+        assert!(kept.note.unwrap().contains("30 bytes are more than 10"));
+    }
+    let traced = degrade(text, "text/plain", Depth::Trace, &Params::default(), &limits);
+    assert!(matches!(traced.content, Content::Trace(json) if json.contains("\"size\":30")));
+}
+
+#[test]
+fn a_file_that_its_codec_cannot_read_is_kept_until_the_trace() {
+    let broken =
+        b"\xff\xd8\xff\xe0 and then nothing of a picture, over and over and over and over and over again";
+    for depth in [Depth::Warm, Depth::Cold] {
+        let kept = degrade(broken, "image/jpeg", depth, &Params::default(), &Limits::default());
+        assert_eq!((kept.content, kept.codec), (Content::Same, "opaque"), "{depth:?}");
+        assert!(kept.note.unwrap().starts_with("image: cannot be decoded"));
+    }
+    let traced = degrade(broken, "image/jpeg", Depth::Trace, &Params::default(), &Limits::default());
+    assert!(matches!(traced.content, Content::Trace(_)));
+    assert_eq!(traced.codec, "opaque");
+}
+
+#[test]
+fn no_bytes_stay_no_bytes() {
+    for mime in ["", "text/plain", "image/jpeg", "application/zip", crate::METADATA_MIME] {
+        for depth in [Depth::Warm, Depth::Cold] {
+            let kept = degrade(b"", mime, depth, &Params::default(), &Limits::default());
+            assert_eq!(kept.content, Content::Same, "{mime} {depth:?}");
+        }
+        let traced = degrade(b"", mime, Depth::Trace, &Params::default(), &Limits::default());
+        assert!(matches!(traced.content, Content::Trace(_)), "{mime}");
+    }
+}
+
+#[test]
+fn every_bad_parameter_is_named_and_none_breaks_anything() {
+    let bad = Params {
+        warm_quality: f64::NAN,
+        warm_jpeg_quality_min: 90,
+        warm_jpeg_quality_max: 0,
+        cold_side_px: 0,
+        cold_quality: 0,
+        warm_share: -1.0,
+        cold_share: 7.0,
+    };
+    assert_eq!(bad.validate().unwrap_err().problems.len(), 8);
+    assert_eq!(Params::default().validate(), Ok(()));
+    assert_eq!(bad.in_range().validate(), Ok(()));
+    let text = "One sentence stands here. Another one stands there. ".repeat(20);
+    let warm = degrade(text.as_bytes(), "text/plain", Depth::Warm, &bad, &Limits::default());
+    assert!(matches!(warm.content, Content::Bytes(_)));
+}

@@ -1,0 +1,144 @@
+//! How strongly to degrade, and what an input may demand of the machine.
+
+/// How strong each depth is. A policy may override any of these for its objects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Params {
+    /// Warm pictures: the structural similarity (0–1) that the JPEG quality is searched for.
+    pub warm_quality: f64,
+    /// Warm pictures: the lowest JPEG quality (1–100) the search may choose.
+    pub warm_jpeg_quality_min: u8,
+    /// Warm pictures: the highest JPEG quality (1–100) the search may choose.
+    pub warm_jpeg_quality_max: u8,
+    /// Cold pictures: the longest side in pixels; smaller pictures are not enlarged.
+    pub cold_side_px: u32,
+    /// Cold pictures: the JPEG quality (1–100).
+    pub cold_quality: u8,
+    /// Warm texts: the share (0–1) of the sentences, by bytes, that stays.
+    pub warm_share: f64,
+    /// Cold texts: the share (0–1) of the sentences, by bytes, that stays.
+    pub cold_share: f64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            warm_quality: 0.95,
+            warm_jpeg_quality_min: 55,
+            warm_jpeg_quality_max: 80,
+            cold_side_px: 1024,
+            cold_quality: 35,
+            warm_share: 0.30,
+            cold_share: 0.05,
+        }
+    }
+}
+
+/// Parameters that make no sense; the message lists every problem.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("codec parameters cannot be used: {}", .problems.join("; "))]
+pub struct InvalidParams {
+    /// One sentence for each problem.
+    pub problems: Vec<String>,
+}
+
+impl Params {
+    /// Checks every value. [`crate::degrade()`] brings bad values into range by itself; call this where a
+    /// person sets them, so that they learn of it.
+    ///
+    /// # Errors
+    /// [`InvalidParams`] with every problem found.
+    pub fn validate(&self) -> Result<(), InvalidParams> {
+        let mut problems = Vec::new();
+        let shares = [
+            ("warm_quality", self.warm_quality),
+            ("warm_share", self.warm_share),
+            ("cold_share", self.cold_share),
+        ];
+        for (name, value) in shares {
+            if !(value > 0.0 && value <= 1.0) {
+                problems.push(format!("{name} is {value}, it must be above 0 and at most 1"));
+            }
+        }
+        let qualities = [
+            ("warm_jpeg_quality_min", self.warm_jpeg_quality_min),
+            ("warm_jpeg_quality_max", self.warm_jpeg_quality_max),
+            ("cold_quality", self.cold_quality),
+        ];
+        for (name, value) in qualities {
+            if !(1..=100).contains(&value) {
+                problems.push(format!("{name} is {value}, it must be from 1 to 100"));
+            }
+        }
+        if self.warm_jpeg_quality_min > self.warm_jpeg_quality_max {
+            problems.push("warm_jpeg_quality_min is above warm_jpeg_quality_max".to_owned());
+        }
+        if self.cold_side_px < 16 {
+            problems.push(format!("cold_side_px is {}, it must be at least 16", self.cold_side_px));
+        }
+        if self.cold_share > self.warm_share {
+            problems.push("cold_share is above warm_share: a later stage must keep less".to_owned());
+        }
+        if problems.is_empty() { Ok(()) } else { Err(InvalidParams { problems }) }
+    }
+
+    /// The same parameters with each value in its range.
+    pub(crate) fn in_range(&self) -> Self {
+        let share = |value: f64, default: f64| if value > 0.0 && value <= 1.0 { value } else { default };
+        let defaults = Self::default();
+        let warm_share = share(self.warm_share, defaults.warm_share);
+        let warm_jpeg_quality_min = self.warm_jpeg_quality_min.clamp(1, 100);
+        Self {
+            warm_quality: share(self.warm_quality, defaults.warm_quality),
+            warm_jpeg_quality_min,
+            warm_jpeg_quality_max: self.warm_jpeg_quality_max.clamp(warm_jpeg_quality_min, 100),
+            cold_side_px: self.cold_side_px.max(16),
+            cold_quality: self.cold_quality.clamp(1, 100),
+            warm_share,
+            cold_share: share(self.cold_share, defaults.cold_share).min(warm_share),
+        }
+    }
+}
+
+/// What an input may demand. Checked against the headers before anything is allocated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of an input that a codec will parse; a larger one stays as it is until the trace.
+    pub input_bytes: u64,
+    /// Bytes of a text that will be summarised; a larger one stays as it is until the trace.
+    pub text_bytes: u64,
+    /// Pixels of a picture (width × height).
+    pub pixels: u64,
+    /// Pixels of a picture's side.
+    pub side_px: u32,
+    /// Bytes of an output; a codec that gives more is not used.
+    pub output_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            input_bytes: 256 << 20,
+            text_bytes: 32 << 20,
+            pixels: 100_000_000,
+            side_px: 16_384,
+            output_bytes: 128 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// Whether a picture of this size may be decoded; the error says which limit it breaks.
+    pub(crate) fn check_picture(&self, width_px: u32, height_px: u32) -> Result<(), String> {
+        let pixels = u64::from(width_px) * u64::from(height_px);
+        if pixels == 0 {
+            return Err("the picture has no pixels".to_owned());
+        }
+        if width_px.max(height_px) > self.side_px {
+            return Err(format!("{width_px}×{height_px} pixels: a side is over {} pixels", self.side_px));
+        }
+        if pixels > self.pixels {
+            return Err(format!("{width_px}×{height_px} pixels are more than {}", self.pixels));
+        }
+        Ok(())
+    }
+}

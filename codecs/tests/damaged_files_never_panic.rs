@@ -1,0 +1,162 @@
+//! Promise: whatever the bytes and whatever they claim to be, `detect` and `degrade` give a usable answer.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use patina_codecs::{
+    Content, Degraded, Depth, HEAD_BYTES_MAX, Limits, METADATA_MIME, Params, TRACE_BYTES_MAX,
+};
+use patina_codecs::{degrade, detect};
+use proptest::prelude::*;
+
+const DEPTHS: [Depth; 3] = [Depth::Warm, Depth::Cold, Depth::Trace];
+
+const MIMES: [&str; 16] = [
+    "image/jpeg",
+    "image/png",
+    "image/gif",
+    "image/webp",
+    "image/bmp",
+    "image/tiff",
+    "text/plain",
+    "text/markdown",
+    "text/html",
+    "text/x-rust",
+    "text/x-log",
+    "text/csv",
+    "application/json",
+    "application/zip",
+    METADATA_MIME,
+    "",
+];
+
+/// Small, valid files of many formats, made of a few bytes each.
+fn seeds() -> Vec<Vec<u8>> {
+    let mut jpeg = Vec::new();
+    let pixels: Vec<u8> = (0..48 * 40 * 3).map(|i| (i * i % 251) as u8).collect();
+    jpeg_encoder::Encoder::new(&mut jpeg, 80).encode(&pixels, 48, 40, jpeg_encoder::ColorType::Rgb).unwrap();
+    let mut progressive = Vec::new();
+    let mut encoder = jpeg_encoder::Encoder::new(&mut progressive, 80);
+    encoder.set_progressive(true);
+    encoder.encode(&pixels, 48, 40, jpeg_encoder::ColorType::Rgb).unwrap();
+    let mut bmp = b"BM\x76\x16\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x30\0\0\0\x28\0\0\0\x01\0\x18\0".to_vec();
+    bmp.extend([0; 24]);
+    bmp.extend(&pixels);
+    let gif =
+        b"GIF89a\x02\0\x02\0\x80\0\0\xff\0\0\0\0\xff,\0\0\0\0\x02\0\x02\0\0\x02\x03\x44\x02\x05\0;".to_vec();
+    let png =
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\
+        \xf8\xcf\xc0\xf0\x1f\0\x05\0\x01\xff\xab\xce\x54\xd1\0\0\0\0IEND\xaeB`\x82"
+            .to_vec();
+    let texts = [
+        "# Title\n\nA sentence stands here. Another one follows it! And a third?\n\n- item one\n- item two\n",
+        "<html><head><title>T</title></head><body><p>One. Two.</p><script>x<y</script></body></html>",
+        "id,name\n1,a\n2,b\n3,c\n",
+        "{\"a\": [1, 2, {\"b\": null}]}",
+        "{\"size\":5,\"sha256\":\"00\",\"magic\":\"ff\",\"media_type\":\"x/y\"}",
+    ];
+    let mut seeds = vec![jpeg, progressive, bmp, gif, png];
+    seeds.extend(texts.map(|text| text.as_bytes().to_vec()));
+    seeds
+}
+
+fn assert_usable(degraded: &Degraded, depth: Depth, input: &[u8]) {
+    assert!((0.0..=1.0).contains(&degraded.fidelity));
+    match &degraded.content {
+        Content::Bytes(bytes) => {
+            assert!(depth != Depth::Trace);
+            assert!(bytes.len() * 10 <= input.len() * 9, "{} of {}", bytes.len(), input.len());
+        }
+        Content::Same => {
+            assert!(depth != Depth::Trace);
+            assert_eq!(degraded.fidelity, 1.0);
+        }
+        Content::Trace(json) => {
+            assert!(depth == Depth::Trace && json.len() <= TRACE_BYTES_MAX);
+            assert!(serde_json::from_str::<serde_json::Value>(json).unwrap().is_object());
+        }
+    }
+}
+
+fn assert_survives(bytes: &[u8], mime: &str) {
+    let (params, limits) = (Params::default(), Limits::default());
+    for depth in DEPTHS {
+        let degraded = degrade(bytes, mime, depth, &params, &limits);
+        assert_usable(&degraded, depth, bytes);
+        if let Content::Bytes(less) = &degraded.content {
+            let trace = degrade(less, &degraded.media_type, Depth::Trace, &params, &limits);
+            assert_usable(&trace, Depth::Trace, less);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn any_bytes_under_any_type(
+        bytes in proptest::collection::vec(any::<u8>(), 0..2_000),
+        mime in proptest::sample::select(&MIMES[..]),
+        name in "\\PC{0,12}",
+    ) {
+        detect(&bytes, &name);
+        assert_survives(&bytes, mime);
+    }
+
+    #[test]
+    fn any_damage_to_a_valid_file(
+        seed in proptest::sample::select(seeds()),
+        flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..12),
+        len in any::<proptest::sample::Index>(),
+        is_cut in any::<bool>(),
+        other in proptest::option::weighted(0.2, proptest::sample::select(&MIMES[..])),
+    ) {
+        let mut bytes = seed;
+        for (at, value) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if is_cut {
+            bytes.truncate(len.index(bytes.len() + 1));
+        }
+        let media = detect(&bytes, "");
+        assert_survives(&bytes, other.unwrap_or(&media.mime));
+    }
+
+    #[test]
+    fn a_head_of_any_length(cut in 0..HEAD_BYTES_MAX + 10, fill in any::<u8>()) {
+        let mut head = vec![fill; cut];
+        for (at, byte) in head.iter_mut().enumerate().step_by(97) {
+            *byte = at as u8;
+        }
+        detect(&head, "x.bin");
+    }
+}
+
+/// Deep nesting must not exhaust the stack.
+#[test]
+fn nesting_without_end_is_survived() {
+    for opening in ["[", "{\"a\":", "<div>", "> ", "((((", "- "] {
+        let bytes = opening.repeat(20_000).into_bytes();
+        let media = detect(&bytes, "");
+        assert_survives(&bytes, &media.mime);
+        assert_survives(&bytes, METADATA_MIME);
+    }
+}
+
+/// The seeds must be read by the codecs that they are there to test, or the property above tests nothing.
+#[test]
+fn the_seeds_are_valid() {
+    for seed in seeds() {
+        let media = detect(&seed, "");
+        let known = media.mime != "application/octet-stream";
+        assert!(known, "{:?}", seed.get(..8));
+        if media.mime == "image/jpeg" {
+            let trace = degrade(&seed, &media.mime, Depth::Trace, &Params::default(), &Limits::default());
+            assert_eq!(trace.codec, "image", "{:?}", trace.note);
+        }
+    }
+    let Content::Trace(_) = degrade(b"x", "", Depth::Trace, &Params::default(), &Limits::default()).content
+    else {
+        panic!("a trace was expected");
+    };
+}
