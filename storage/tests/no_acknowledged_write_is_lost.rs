@@ -165,7 +165,7 @@ fn a_second_crash_during_recovery_changes_nothing() {
     let mut done = Acknowledged::default();
     assert!(script(&vfs, &mut done).is_err());
     let crashed = vfs.crash();
-    for call in 0..40 {
+    for call in 0..500 {
         let again = crashed.crash();
         again.fail_after(call);
         let opened = open(&again).is_ok();
@@ -174,5 +174,5 @@ fn a_second_crash_during_recovery_changes_nothing() {
             return;
         }
     }
-    panic!("recovery takes more than 40 calls");
+    panic!("recovery takes more than 500 calls");
 }

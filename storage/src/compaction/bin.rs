@@ -112,10 +112,11 @@ const GROUP_BYTES: u64 = 8 << 20;
 const GROUP_PLANS: usize = 256;
 
 impl Db {
-    /// Compacts one blob file, whose records are values of `contents`. One runs at a time; others wait.
+    /// Compacts one blob file, whose records are values of `contents`. One runs at a time; others wait. A file that another
+    /// compaction has retired meanwhile is reported as such.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] if there is no such file, corruption, the owner's errors.
+    /// [`ErrorKind::InvalidArgument`] if the file belongs to another keyspace; corruption; the owner's errors.
     pub fn compact_bin<O: BinOwner>(
         &self,
         contents: &Keyspace,
@@ -124,8 +125,9 @@ impl Db {
     ) -> Result<BinReport> {
         self.inner.check_writable()?;
         let _one_at_a_time = self.inner.bin_compaction.lock();
-        let no_file = || Error::new(ErrorKind::InvalidArgument, format!("there is no blob file {file}"));
-        let blob_file = self.inner.blobs().file(file).ok_or_else(no_file)?;
+        let Some(blob_file) = self.inner.blobs().current(file) else {
+            return Ok(BinReport { retired: true, ..BinReport::default() });
+        };
         self.inner.seal_if_open(&blob_file)?;
         if blob_file.pending() > 0 {
             return Ok(BinReport { busy: true, ..BinReport::default() });

@@ -37,8 +37,17 @@ impl Blobs {
         self.files.read().len()
     }
 
-    fn files(&self) -> Vec<Arc<BlobFile>> {
-        self.files.read().values().cloned().collect()
+    /// A file that is part of the database: neither unlinked nor waiting for it.
+    pub(crate) fn current(&self, id: FileId) -> Option<Arc<BlobFile>> {
+        let retired = self.retired.lock();
+        self.file(id).filter(|_| !retired.iter().any(|(_, file)| file.id == id))
+    }
+
+    /// All that [`Self::current`] would find. The lock keeps unlinking from coming between the two lists.
+    fn all_current(&self) -> Vec<Arc<BlobFile>> {
+        let retired = self.retired.lock();
+        let is_retired = |file: &&Arc<BlobFile>| retired.iter().any(|(_, other)| other.id == file.id);
+        self.files.read().values().filter(|file| !is_retired(file)).cloned().collect()
     }
 
     /// Makes all appended bytes durable.
@@ -246,7 +255,7 @@ impl Db {
     /// # Errors
     /// Corruption in a table.
     pub fn blob_files(&self, contents: &Keyspace) -> Result<Vec<BlobFileInfo>> {
-        let files = self.inner.blobs.files();
+        let files = self.inner.blobs.all_current();
         let mut live: HashMap<FileId, u64> = HashMap::new();
         for entry in contents.range(..) {
             let entry = entry?;
@@ -254,9 +263,8 @@ impl Db {
                 *live.entry(file).or_default() += crate::blob::record_bytes(entry.key().len(), stored_len);
             }
         }
-        let retired: Vec<FileId> = self.inner.blobs.retired.lock().iter().map(|(_, file)| file.id).collect();
-        let current = files.iter().filter(|file| !retired.contains(&file.id));
-        Ok(current
+        Ok(files
+            .iter()
             .map(|file| {
                 let (position, records) = file.size();
                 let bytes = position.saturating_sub(crate::blob::FILE_HEADER_BYTES);

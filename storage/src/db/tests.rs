@@ -268,3 +268,38 @@ fn handles_may_be_shared_and_cursors_sent() {
     sent::<Iter>();
     sent::<WriteBatch>();
 }
+
+/// A thread that lists blob files, then compacts them, may find one that another thread has compacted away meanwhile.
+#[test]
+fn a_retired_file_is_neither_listed_nor_compacted_again() {
+    struct Nobody;
+    impl BinOwner for Nobody {
+        type Plan = ();
+        fn judge(&self, _: &LiveRecord) -> Result<Judgement<()>> {
+            panic!("nothing is live")
+        }
+        fn commit(&self, (): (), _: &[PendingBlob]) -> Result<bool> {
+            panic!("nothing is planned")
+        }
+    }
+    let vfs = MemVfs::new();
+    let db = open(&vfs);
+    let ks = keyspace(&db);
+    let blob = db.append_blob(&ks, Bin { class: 0, due_ms: 1 }, b"k", b"value", Compression::None).unwrap();
+    write(&db, |batch| batch.put_blob(&ks, "k", &blob)).unwrap();
+    let file = blob.blob_ref().file;
+    drop(blob);
+    let snapshot = db.snapshot();
+    ks.delete("k").unwrap();
+    let first = db.compact_bin(&ks, file, &Nobody).unwrap();
+    assert!(first.retired && first.records == 1);
+    assert_eq!(db.blob_files(&ks).unwrap(), []);
+    let second = db.compact_bin(&ks, file, &Nobody).unwrap();
+    assert_eq!(second, BinReport { retired: true, ..BinReport::default() });
+    assert_eq!(snapshot.get(&ks, b"k").unwrap().unwrap(), "value");
+    let path = Path::new("db").join(format!("{:06}.blob", file.0));
+    assert!(vfs.bytes(&path).is_ok());
+    drop(snapshot);
+    db.inner.unlink_retired();
+    assert!(vfs.bytes(&path).is_err());
+}

@@ -1,0 +1,110 @@
+//! What a tick would move, by the same planner, on copies of the rows.
+
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::keys;
+use crate::model::PlannedMove;
+use crate::plan::{Forced, Verdict};
+use crate::policy::{Policy, PolicySet};
+use crate::rows::ObjectRow;
+use crate::store::{Inner, decode_row};
+use crate::types::{ObjectId, Stage};
+use patina_codecs::Kind;
+use std::sync::Arc;
+
+/// The usual share of the hot bytes that is left at warm and at cold, in percent, by type. A trace has about
+/// [`TRACE_BYTES`]. Types without a codec of their own keep their bytes until the trace.
+const fn usual_percent(kind: Kind) -> [u64; 2] {
+    match kind {
+        Kind::Image => [35, 8],
+        Kind::Text | Kind::Code | Kind::Log | Kind::Json => [35, 8],
+        Kind::Table | Kind::Document | Kind::Tensor | Kind::Audio | Kind::Archive | Kind::Other => [95, 95],
+    }
+}
+
+const TRACE_BYTES: u64 = 400;
+
+pub(super) fn natural(inner: &Inner, now: Timestamp) -> Result<Vec<PlannedMove>> {
+    let snapshot = inner.db.snapshot();
+    let policies = Arc::clone(&inner.policies.read());
+    let mut moves = Vec::new();
+    for entry in snapshot.range(&inner.spaces.due, ..=keys::due(now.0, ObjectId(u64::MAX))) {
+        let Some(id) = keys::last_number(entry?.key()).map(ObjectId) else { continue };
+        let Some(found) = inner.row(Some(&snapshot), id)? else { continue };
+        let mut row = found.row;
+        while let Some((planned, next)) = next_move(inner, &policies, id, row, now) {
+            moves.push(planned);
+            row = next;
+        }
+    }
+    Ok(moves)
+}
+
+fn next_move(
+    inner: &Inner,
+    policies: &PolicySet,
+    id: ObjectId,
+    row: ObjectRow,
+    now: Timestamp,
+) -> Option<(PlannedMove, ObjectRow)> {
+    let policy = policies.of(&row.policy, row.kind());
+    let Verdict::Move { to, due } = inner.subject(id, &row, &policy).verdict(now) else { return None };
+    let days = now.since(due).as_secs() / 86_400;
+    let reason = format!("{to} is due for {days} days by policy '{}'", policy.name);
+    Some(planned(id, row, to, reason, now))
+}
+
+pub(super) fn forced(inner: &Inner, now: Timestamp) -> Result<Vec<PlannedMove>> {
+    let snapshot = inner.db.snapshot();
+    let policies = Arc::clone(&inner.policies.read());
+    let mut moves = Vec::new();
+    for entry in snapshot.range(&inner.spaces.objects, ..) {
+        let entry = entry?;
+        let Some(id) = keys::last_number(entry.key()).map(ObjectId) else { continue };
+        let row = decode_row(id, &entry.value()?)?;
+        let policy: Arc<Policy> = policies.of(&row.policy, row.kind());
+        if let Forced::Move { to, .. } = inner.subject(id, &row, &policy).forced(now) {
+            moves.push(planned(id, row, to, "forced".to_owned(), now).0);
+        }
+    }
+    Ok(moves)
+}
+
+/// The move and the row after it.
+fn planned(
+    id: ObjectId,
+    row: ObjectRow,
+    to: Stage,
+    reason: String,
+    now: Timestamp,
+) -> (PlannedMove, ObjectRow) {
+    let bytes_after_estimate = estimate(&row, to);
+    let planned = PlannedMove {
+        object: id,
+        name: row.name.clone(),
+        tenant: row.tenant.clone(),
+        from: row.stage(),
+        to,
+        bytes_before: row.stored,
+        bytes_after_estimate,
+        reason,
+    };
+    let next =
+        ObjectRow { stage: to.number().into(), stage_entered_ms: now.0, stored: bytes_after_estimate, ..row };
+    (planned, next)
+}
+
+fn estimate(row: &ObjectRow, to: Stage) -> u64 {
+    let share = |stage: Stage| match (stage, usual_percent(row.kind())) {
+        (Stage::Warm, [warm, _]) => warm,
+        (Stage::Cold, [_, cold]) => cold,
+        _ => 100,
+    };
+    match to {
+        Stage::Purged => 0,
+        Stage::Trace => row.stored.min(TRACE_BYTES),
+        Stage::Hot | Stage::Warm | Stage::Cold => {
+            row.stored.saturating_mul(share(to)) / share(row.stage()).max(1)
+        }
+    }
+}

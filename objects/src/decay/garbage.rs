@@ -1,0 +1,63 @@
+//! Freeing the bytes of blob files that are mostly garbage.
+//!
+//! Overwriting, deleting and degrading leave garbage behind in files that also hold what is still wanted. A file of which
+//! more than half is garbage is compacted with an owner that keeps everything: storage carries what is live to other files.
+
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::store::Inner;
+use crate::types::ContentHash;
+use patina_storage::{Bin, BinOwner, BlobFileInfo, Judgement, LiveRecord, PendingBlob};
+use std::sync::atomic::Ordering;
+
+/// Compacts what is worth it. `moved`: objects that the round moved.
+pub(super) fn collect(inner: &Inner, now: Timestamp, moved: u64) -> Result<()> {
+    let made = inner.garbage_made.swap(false, Ordering::Relaxed);
+    if !made && moved == 0 {
+        return Ok(());
+    }
+    let contents = &inner.spaces.contents;
+    let keeper = Keeper { inner, now };
+    for file in inner.db.blob_files(contents)?.iter().filter(|file| is_mostly_garbage(file)) {
+        match inner.db.compact_bin(contents, file.id, &keeper).map_err(Error::from) {
+            // Whoever reads the damaged bytes is told; moving the others must wait for a repair.
+            Err(error) if error.is_damage() => {}
+            done => drop(done?),
+        }
+    }
+    Ok(())
+}
+
+fn is_mostly_garbage(file: &BlobFileInfo) -> bool {
+    file.garbage_bytes > file.live_bytes
+}
+
+struct Keeper<'a> {
+    inner: &'a Inner,
+    now: Timestamp,
+}
+
+impl Keeper<'_> {
+    fn bin_of(&self, record: &LiveRecord) -> Result<Bin> {
+        let Some(content) = ContentHash::from_slice(&record.key) else { return Ok(record.bin) };
+        let mut due_ms = u64::MAX;
+        for id in self.inner.referrers(&self.inner.db.snapshot(), content)? {
+            let row = self.inner.row(None, id)?;
+            due_ms =
+                row.and_then(|found| found.row.due_ms).map_or(due_ms, |row_due_ms| due_ms.min(row_due_ms));
+        }
+        Ok(Bin::for_due(record.bin.class, self.now.0, due_ms))
+    }
+}
+
+impl BinOwner for Keeper<'_> {
+    type Plan = ();
+
+    fn judge(&self, record: &LiveRecord) -> patina_storage::Result<Judgement<()>> {
+        Ok(Judgement::Keep { bin: self.bin_of(record).map_err(Error::into_storage)? })
+    }
+
+    fn commit(&self, (): (), _: &[PendingBlob]) -> patina_storage::Result<bool> {
+        Ok(false)
+    }
+}

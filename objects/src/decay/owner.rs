@@ -1,0 +1,300 @@
+//! What becomes of each record of a blob file: the owner that storage's bin compaction asks.
+//!
+//! A content may belong to many objects under many policies. So a record is judged in one snapshot with all that refer
+//! to it: those that move share one transform for each distinct goal, those that stay keep the content alive.
+//!
+//! ```text
+//! judge   snapshot → referrers, rows, pending reads → transform once a goal → new blobs + plan
+//! (storage makes the new blobs durable and reads them back)
+//! commit  see `commit`
+//! ```
+//!
+//! Invariants: a transform runs once for each goal, however many objects share it; equal outputs are stored once; a
+//! content that nothing refers to any more is removed, one whose referrers cannot be read is kept.
+
+use super::commit::{Move, MoveResult, Plan, Told};
+use super::round::{Mode, Round};
+use crate::error::{Error, Result};
+use crate::plan::{Forced, Verdict};
+use crate::policy::{Policy, PolicySet};
+use crate::rows::ObjectRow;
+use crate::store::{Versioned, compression_of};
+use crate::types::{ContentHash, ObjectId, Stage};
+use bytes::Bytes;
+use patina_codecs::{Content, Degraded, Depth, MediaType, Params};
+use patina_storage::{Bin, BinOwner, Compression, Judgement, LiveRecord, NewBlob, PendingBlob};
+use std::sync::Arc;
+
+/// What a judgement came to; storage's [`Judgement`] with our names.
+pub(super) enum Outcome<'a> {
+    Keep { bin: Bin },
+    Rewrite { outputs: Vec<NewBlob>, plan: Plan<'a> },
+}
+
+/// A transform that was run for this record, with what it was asked.
+struct Goal {
+    depth: Depth,
+    media_type: String,
+    params: Params,
+    result: std::result::Result<Transformed, String>,
+}
+
+/// What a transform left, and what it said.
+#[derive(Clone)]
+struct Transformed {
+    /// The content afterwards: the same as before if it kept the bytes, none for a trace.
+    content: Option<ContentHash>,
+    content_len: u64,
+    /// The bytes of a new content.
+    bytes: Option<Bytes>,
+    trace: Option<String>,
+    media_type: String,
+    fidelity: f64,
+    told: Arc<Told>,
+}
+
+/// The work on one record.
+struct Judge<'r, 'a> {
+    round: &'r Round<'a>,
+    record: &'r LiveRecord,
+    content: ContentHash,
+    policies: &'r PolicySet,
+    goals: Vec<Goal>,
+    outputs: Vec<NewBlob>,
+}
+
+impl<'a> BinOwner for Round<'a> {
+    type Plan = Plan<'a>;
+
+    fn judge(&self, record: &LiveRecord) -> patina_storage::Result<Judgement<Plan<'a>>> {
+        match self.judge_record(record).map_err(Error::into_storage)? {
+            Outcome::Keep { bin } => Ok(Judgement::Keep { bin }),
+            Outcome::Rewrite { outputs, plan } => Ok(Judgement::Rewrite { outputs, plan }),
+        }
+    }
+
+    fn commit(&self, plan: Plan<'a>, blobs: &[PendingBlob]) -> patina_storage::Result<bool> {
+        self.commit_plan(plan, blobs).map_err(Error::into_storage)
+    }
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn judge_record(&self, record: &LiveRecord) -> Result<Outcome<'a>> {
+        let damaged = || Error::corruption("a content's key is no SHA-256; restore from a copy");
+        let content = ContentHash::from_slice(&record.key).ok_or_else(damaged)?;
+        let snapshot = self.inner.db.snapshot();
+        let referrers = self.inner.referrers(&snapshot, content)?;
+        // From here on every read is seen: first watch, then look at what was read before.
+        let watch = self.inner.touches.watch(referrers.clone());
+        let policies = Arc::clone(&self.inner.policies.read());
+        let mut judge = Judge {
+            round: self,
+            record,
+            content,
+            policies: &policies,
+            goals: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let (mut moves, mut stayers, mut unreadable) = (Vec::new(), Vec::new(), 0);
+        for id in referrers {
+            let Some(before) = self.load(&snapshot, id)? else {
+                unreadable += 1;
+                continue;
+            };
+            match judge.target(id, &before) {
+                Some((to, progress)) => match judge.transition(id, &before, to, progress) {
+                    Ok((after, result)) => moves.push(Move { id, before, after, result }),
+                    Err(message) => {
+                        self.fail(id, message);
+                        stayers.push((id, before));
+                    }
+                },
+                None => stayers.push((id, before)),
+            }
+        }
+        if moves.is_empty() && stayers.len() + unreadable > 0 {
+            return Ok(Outcome::Keep {
+                bin: judge.bin_of(record.bin.class, stayers.iter().map(|(_, row)| &row.row)),
+            });
+        }
+        let repacks = judge.repack(&moves, &stayers);
+        let outputs = judge.outputs;
+        let (seqno, policies_epoch) = (record.seqno, policies.epoch());
+        let plan =
+            Plan { content, seqno, snapshot, policies_epoch, watch, moves, stayers, unreadable, repacks };
+        Ok(Outcome::Rewrite { outputs, plan })
+    }
+}
+
+impl Judge<'_, '_> {
+    /// The stage an object goes to now, with its progress after; `None` if it stays. Purging is not done here.
+    fn target(&self, id: ObjectId, before: &Versioned) -> Option<(Stage, f64)> {
+        let (round, row) = (self.round, &before.row);
+        if round.is_settled(id) || row.content() != Some(self.content) {
+            return None;
+        }
+        let policy = self.policies.of(&row.policy, row.kind());
+        let subject = round.inner.subject(id, row, &policy);
+        let (to, progress) = match round.mode {
+            Mode::Natural => match subject.verdict(round.now) {
+                Verdict::Move { to, .. } => (to, row.progress),
+                _ => return None,
+            },
+            Mode::Forced { .. } => match subject.forced(round.now) {
+                Forced::Move { to, progress } if round.may_advance(before.seqno) => (to, progress),
+                _ => return None,
+            },
+        };
+        (to != Stage::Purged).then_some((to, progress))
+    }
+
+    /// The row of an object after its transition. The stage of the result may be an earlier one than `to`, when that
+    /// would go below the policy's floor.
+    fn transition(
+        &mut self,
+        id: ObjectId,
+        before: &Versioned,
+        to: Stage,
+        progress: f64,
+    ) -> std::result::Result<(ObjectRow, MoveResult), String> {
+        let round = self.round;
+        let policy = self.policies.of(&before.row.policy, before.row.kind());
+        let stages = round.inner.subject(id, &before.row, &policy).fallbacks(to);
+        let mut after = before.row.clone();
+        for stage in stages {
+            let Some(depth) = depth_of(stage) else { continue };
+            let transformed = self.run(depth, &before.row.media_type, &policy)?;
+            let fidelity = before.row.fidelity * transformed.fidelity;
+            if fidelity < policy.fidelity_floor {
+                continue;
+            }
+            after.enter(stage, round.now);
+            after.progress = progress;
+            after.fidelity = fidelity;
+            after.media_type.clone_from(&transformed.media_type);
+            after.content_hash = transformed.content.map(|content| content.0.to_vec());
+            after.content_len = transformed.content_len;
+            if let Some(summary) = &transformed.trace {
+                after.stored = summary.len() as u64;
+                after.trace = Some(summary.clone());
+            }
+            round.inner.schedule(&mut after, self.policies, round.now);
+            self.output(&transformed, &after);
+            return Ok((after, MoveResult::Done { content: transformed.content, told: transformed.told }));
+        }
+        after.at_floor = true;
+        round.inner.schedule(&mut after, self.policies, round.now);
+        Ok((after, MoveResult::Floor))
+    }
+
+    /// Runs a transform, once for each goal. The bytes it gives become an output only when an object takes them.
+    fn run(
+        &mut self,
+        depth: Depth,
+        media_type: &str,
+        policy: &Policy,
+    ) -> std::result::Result<Transformed, String> {
+        let asked = |goal: &&Goal| {
+            goal.depth == depth && goal.media_type == media_type && goal.params == policy.params
+        };
+        if let Some(goal) = self.goals.iter().find(asked) {
+            return goal.result.clone();
+        }
+        let options = &self.round.inner.options;
+        let degraded =
+            options.transform.degrade(&self.record.bytes, media_type, depth, &policy.params, &options.limits);
+        let result = degraded.and_then(|degraded| self.check(depth, degraded));
+        let (media_type, params) = (media_type.to_owned(), policy.params.clone());
+        self.goals.push(Goal { depth, media_type, params, result: result.clone() });
+        result
+    }
+
+    fn check(&self, depth: Depth, degraded: Degraded) -> std::result::Result<Transformed, String> {
+        if !(0.0..=1.0).contains(&degraded.fidelity) {
+            return Err(format!("the codec {} gave the fidelity {}", degraded.codec, degraded.fidelity));
+        }
+        let mut transformed = Transformed {
+            content: Some(self.content),
+            content_len: self.record.bytes.len() as u64,
+            bytes: None,
+            trace: None,
+            media_type: degraded.media_type,
+            fidelity: degraded.fidelity,
+            told: Arc::new(Told {
+                metric: degraded.metric,
+                codec: format!("{}@{}", degraded.codec, degraded.version),
+                params: degraded.params,
+                note: degraded.note.unwrap_or_default(),
+            }),
+        };
+        match (degraded.content, depth) {
+            (Content::Trace(summary), Depth::Trace) => {
+                transformed.trace = Some(summary);
+                (transformed.content, transformed.content_len) = (None, 0);
+            }
+            (Content::Bytes(bytes), Depth::Warm | Depth::Cold) => {
+                let content = ContentHash::of(&bytes);
+                (transformed.content, transformed.content_len) = (Some(content), bytes.len() as u64);
+                transformed.bytes = Some(bytes.into()).filter(|_| content != self.content);
+            }
+            (Content::Same, Depth::Warm | Depth::Cold) => {}
+            (Content::Trace(_), _) | (_, Depth::Trace) => {
+                return Err(format!("the codec {} gave the wrong kind of answer", degraded.codec));
+            }
+        }
+        Ok(transformed)
+    }
+
+    /// Adds the bytes of a transform to the outputs, unless they are there or in the store already.
+    fn output(&mut self, transformed: &Transformed, after: &ObjectRow) {
+        let (Some(bytes), Some(content)) = (&transformed.bytes, transformed.content) else { return };
+        let known = |output: &NewBlob| output.key[..] == content.0;
+        if self.outputs.iter().any(known) || self.exists(content) {
+            return;
+        }
+        let media = MediaType::from_mime(&after.media_type);
+        self.outputs.push(NewBlob {
+            key: content.0.to_vec().into(),
+            bytes: bytes.clone(),
+            bin: self.bin_of(after.stage().number(), [after]),
+            compression: compression_of(media.kind, &media.mime, Compression::Strong),
+        });
+    }
+
+    /// Whether a content is in the store. When that cannot be told, or changes until the commit, the commit decides.
+    fn exists(&self, content: ContentHash) -> bool {
+        self.round.inner.spaces.contents.blob_ref(&content.0).is_ok_and(|found| found.is_some())
+    }
+
+    /// Adds the content itself to the outputs, compressed harder, if it leaves the hot bins unchanged.
+    fn repack(&mut self, moves: &[Move], stayers: &[(ObjectId, Versioned)]) -> bool {
+        let unchanged = moves.iter().filter(|step| step.after.content() == Some(self.content));
+        let rows: Vec<&ObjectRow> = unchanged.filter(|step| step.is_done()).map(|step| &step.after).collect();
+        let Some(first) = rows.first() else { return false };
+        let media = MediaType::from_mime(&first.media_type);
+        let compression = compression_of(media.kind, &media.mime, Compression::Strong);
+        if self.record.bin.class != Stage::Hot.number() || compression == Compression::None {
+            return false;
+        }
+        let class = first.stage().number();
+        let bin = self.bin_of(class, rows.into_iter().chain(stayers.iter().map(|(_, found)| &found.row)));
+        let key = self.content.0.to_vec().into();
+        self.outputs.push(NewBlob { key, bytes: self.record.bytes.clone(), bin, compression });
+        true
+    }
+
+    /// The bin of what is due when the first of the rows is.
+    fn bin_of<'x>(&self, class: u8, rows: impl IntoIterator<Item = &'x ObjectRow>) -> Bin {
+        let due_ms = rows.into_iter().filter_map(|row| row.due_ms).min().unwrap_or(u64::MAX);
+        Bin::for_due(class, self.round.now.0, due_ms)
+    }
+}
+
+fn depth_of(stage: Stage) -> Option<Depth> {
+    match stage {
+        Stage::Warm => Some(Depth::Warm),
+        Stage::Cold => Some(Depth::Cold),
+        Stage::Trace => Some(Depth::Trace),
+        Stage::Hot | Stage::Purged => None,
+    }
+}

@@ -1,0 +1,400 @@
+//! One round: which objects to visit, and what has no bytes to transform.
+//!
+//! A natural round walks the due index in chunks until nothing that is due moves any more: an object that came to its
+//! trace may be due for its purge at once if its policy gives no grace, which is a step of its own. So the stages after
+//! one late round are those after many punctual ones.
+//!
+//! Invariants: an object that cannot move leaves the index, or gets a later entry, so no visit is for nothing twice; an
+//! object that somebody changed meanwhile is looked at once more at most, then left for the next round.
+
+use super::owner::Outcome;
+use crate::clock::Timestamp;
+use crate::error::{Error, Result};
+use crate::keys;
+use crate::model::{TickProgress, TickReport};
+use crate::plan::{Forced, Verdict};
+use crate::policy::PolicySet;
+use crate::rows::ObjectRow;
+use crate::store::{Inner, Versioned};
+use crate::types::{ObjectId, Reason, Stage};
+use parking_lot::Mutex;
+use patina_storage::{Bin, FileId, LiveRecord, Seqno, Snapshot};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// Entries of the due index, or rows, that are visited before the files they lead to are compacted.
+const VISITS_PER_CHUNK: usize = 4096;
+
+/// The pause after a first failure; doubled with each further one.
+const BACKOFF_MS: u64 = 3_600_000;
+
+/// What brings an object up.
+#[derive(Clone, Copy)]
+pub(super) enum Mode {
+    Natural,
+    /// Only rows no younger than this, so that none advances twice.
+    Forced {
+        since: Seqno,
+    },
+}
+
+#[derive(Default)]
+struct State {
+    report: TickReport,
+    /// Not to be looked at again in this round.
+    settled: HashSet<ObjectId>,
+    /// Lost against another writer, to be looked at once more.
+    again: Vec<ObjectId>,
+    failures: Vec<(ObjectId, String)>,
+}
+
+pub(super) struct Round<'a> {
+    pub inner: &'a Inner,
+    pub now: Timestamp,
+    pub mode: Mode,
+    progress: Option<&'a dyn Fn(TickProgress)>,
+    state: Mutex<State>,
+}
+
+/// The objects to move, by the blob file that holds their bytes.
+type ByFile = BTreeMap<FileId, Vec<ObjectId>>;
+
+impl<'a> Round<'a> {
+    pub(super) fn new(
+        inner: &'a Inner,
+        now: Timestamp,
+        mode: Mode,
+        progress: Option<&'a dyn Fn(TickProgress)>,
+    ) -> Self {
+        let forced = matches!(mode, Mode::Forced { .. });
+        let report = TickReport { now, forced, ..TickReport::default() };
+        Self { inner, now, mode, progress, state: Mutex::new(State { report, ..State::default() }) }
+    }
+
+    pub(super) fn moved(&self) -> u64 {
+        self.state.lock().report.moved
+    }
+
+    pub(super) fn into_report(self) -> TickReport {
+        self.state.into_inner().report
+    }
+
+    pub(super) fn reason(&self) -> Reason {
+        match self.mode {
+            Mode::Natural => Reason::Due,
+            Mode::Forced { .. } => Reason::Forced,
+        }
+    }
+
+    /// Moves everything that is due.
+    pub(super) fn natural(&self) -> Result<()> {
+        loop {
+            let before = self.moved();
+            self.pass()?;
+            if self.moved() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    fn pass(&self) -> Result<()> {
+        let last = keys::due(self.now.0, ObjectId(u64::MAX));
+        let mut from = Vec::new();
+        while from <= last {
+            let entries = self.inner.spaces.due.range(from.clone()..=last.clone()).take(VISITS_PER_CHUNK);
+            let mut chunk = Vec::new();
+            for entry in entries {
+                chunk.push(entry?.key().clone());
+            }
+            let Some(end) = chunk.last() else { return Ok(()) };
+            from = [end, &b"\0"[..]].concat();
+            let ids: Vec<ObjectId> =
+                chunk.iter().filter_map(|key| keys::last_number(key)).map(ObjectId).collect();
+            self.visit_due(&ids)?;
+        }
+        Ok(())
+    }
+
+    fn visit_due(&self, ids: &[ObjectId]) -> Result<()> {
+        let policies = Arc::clone(&self.inner.policies.read());
+        let mut files = ByFile::new();
+        let mut later = Vec::new();
+        for id in ids.iter().copied().filter(|id| !self.is_settled(*id)) {
+            let snapshot = self.inner.db.snapshot();
+            let Some(found) = self.load(&snapshot, id)? else { continue };
+            let policy = policies.of(&found.row.policy, found.row.kind());
+            match self.inner.subject(id, &found.row, &policy).verdict(self.now) {
+                Verdict::Wait(_) => {
+                    self.state.lock().report.postponed += 1;
+                    later.push(id);
+                }
+                Verdict::Blocked(_) => {
+                    self.state.lock().report.blocked += 1;
+                    later.push(id);
+                }
+                Verdict::Forget { .. } => self.forget(&snapshot, id, &found)?,
+                Verdict::Move { to: Stage::Purged, .. } => {
+                    self.purge(&snapshot, id, &found, None, &policies)?
+                }
+                Verdict::Move { .. } => self.sort_by_file(id, &found.row, &mut files)?,
+            }
+        }
+        self.inner.update_rows(&later, |_, row, _| self.rescheduled(row, &policies))?;
+        self.compact(files)
+    }
+
+    /// Advances every unprotected object that `snapshot` shows.
+    pub(super) fn forced(&self, snapshot: &Snapshot) -> Result<()> {
+        let mut chunk = Vec::with_capacity(VISITS_PER_CHUNK);
+        for entry in snapshot.range(&self.inner.spaces.objects, ..) {
+            chunk.extend(keys::last_number(entry?.key()).map(ObjectId));
+            if chunk.len() == VISITS_PER_CHUNK {
+                self.visit_forced(&chunk)?;
+                chunk.clear();
+            }
+        }
+        self.visit_forced(&chunk)
+    }
+
+    fn visit_forced(&self, ids: &[ObjectId]) -> Result<()> {
+        let policies = Arc::clone(&self.inner.policies.read());
+        let mut files = ByFile::new();
+        let mut gaining = Vec::new();
+        for id in ids.iter().copied() {
+            let snapshot = self.inner.db.snapshot();
+            let Some(found) = self.load(&snapshot, id)? else { continue };
+            if !self.may_advance(found.seqno) {
+                continue;
+            }
+            let policy = policies.of(&found.row.policy, found.row.kind());
+            match self.inner.subject(id, &found.row, &policy).forced(self.now) {
+                Forced::Stay => self.state.lock().report.blocked += 1,
+                Forced::Gain { .. } => gaining.push(id),
+                Forced::Move { to: Stage::Purged, progress } => {
+                    self.purge(&snapshot, id, &found, Some(progress), &policies)?;
+                }
+                Forced::Move { .. } => self.sort_by_file(id, &found.row, &mut files)?,
+            }
+        }
+        self.inner.update_rows(&gaining, |id, row, seqno| {
+            let policy = policies.of(&row.policy, row.kind());
+            match self.inner.subject(id, row, &policy).forced(self.now) {
+                Forced::Gain { progress } if self.may_advance(seqno) => {
+                    row.progress = progress;
+                    true
+                }
+                _ => false,
+            }
+        })?;
+        self.compact(files)
+    }
+
+    /// In a forced round, whether a row of this version has not advanced in it yet, nor been written by anybody else.
+    pub(super) fn may_advance(&self, seqno: Seqno) -> bool {
+        match self.mode {
+            Mode::Natural => true,
+            Mode::Forced { since } => seqno <= since,
+        }
+    }
+
+    pub(super) fn is_settled(&self, id: ObjectId) -> bool {
+        self.state.lock().settled.contains(&id)
+    }
+
+    /// The row of an object; a damaged one is counted and passed over.
+    pub(super) fn load(&self, snapshot: &Snapshot, id: ObjectId) -> Result<Option<Versioned>> {
+        match self.inner.row(Some(snapshot), id) {
+            Err(error) if error.is_damage() => {
+                let mut state = self.state.lock();
+                state.report.failed += u64::from(state.settled.insert(id));
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
+    fn rescheduled(&self, row: &mut ObjectRow, policies: &PolicySet) -> bool {
+        let before = row.due_ms;
+        self.inner.schedule(row, policies, self.now);
+        row.due_ms != before
+    }
+
+    fn sort_by_file(&self, id: ObjectId, row: &ObjectRow, files: &mut ByFile) -> Result<()> {
+        let found = match row.content() {
+            Some(content) => self.inner.spaces.contents.blob_ref(&content.0)?,
+            None => None,
+        };
+        match found {
+            Some((blob, _)) => files.entry(blob.file).or_default().push(id),
+            None => {
+                self.fail(id, "its bytes are missing".to_owned());
+                self.write_failures()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compact(&self, files: ByFile) -> Result<()> {
+        self.compact_files(files)?;
+        // Two contents of one file may become equal, and then the second plan sees the first one's reference. That is
+        // nobody's access: those objects get a second look.
+        let again = std::mem::take(&mut self.state.lock().again);
+        let mut files = ByFile::new();
+        for id in again {
+            if let Some(found) = self.inner.row(None, id)? {
+                self.sort_by_file(id, &found.row, &mut files)?;
+            }
+        }
+        self.compact_files(files)?;
+        let rest = std::mem::take(&mut self.state.lock().again);
+        rest.into_iter().for_each(|id| self.leave_alone(id));
+        Ok(())
+    }
+
+    fn compact_files(&self, files: ByFile) -> Result<()> {
+        for (file, ids) in files {
+            match self.inner.db.compact_bin(&self.inner.spaces.contents, file, self).map_err(Error::from) {
+                Ok(_) => self.state.lock().report.files_compacted += 1,
+                // Some record of the file cannot be read: those that can are moved without it.
+                Err(error) if error.is_damage() => self.move_one_by_one(&ids)?,
+                Err(error) => return Err(error),
+            }
+            self.write_failures()?;
+            if let Some(progress) = self.progress {
+                progress(self.state.lock().report.progress());
+            }
+        }
+        Ok(())
+    }
+
+    fn move_one_by_one(&self, ids: &[ObjectId]) -> Result<()> {
+        for id in ids.iter().copied().filter(|id| !self.is_settled(*id)) {
+            match self.move_one(id) {
+                Err(error) if error.is_damage() => self.fail(id, error.to_string()),
+                done => done?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Does for one content what a bin compaction does for each of a file.
+    fn move_one(&self, id: ObjectId) -> Result<()> {
+        let contents = &self.inner.spaces.contents;
+        let Some(found) = self.inner.row(None, id)? else { return Ok(()) };
+        let Some(content) = found.row.content() else { return Ok(()) };
+        let Some((blob, seqno)) = contents.blob_ref(&content.0)? else { return Ok(()) };
+        let Some(bytes) = contents.get(&content.0)? else { return Ok(()) };
+        let bin = Bin { class: found.row.stage().number(), due_ms: 0 };
+        let record = LiveRecord { key: content.0.to_vec().into(), bytes, bin, blob, seqno };
+        if let Outcome::Rewrite { outputs, plan } = self.judge_record(&record)? {
+            let append = |output: &patina_storage::NewBlob| {
+                self.inner.db.append_blob(
+                    contents,
+                    output.bin,
+                    &output.key,
+                    &output.bytes,
+                    output.compression,
+                )
+            };
+            let blobs = outputs.iter().map(append).collect::<patina_storage::Result<Vec<_>>>()?;
+            self.commit_plan(plan, &blobs)?;
+        }
+        Ok(())
+    }
+
+    /// Takes away what is left of an object but its row.
+    fn purge(
+        &self,
+        snapshot: &Snapshot,
+        id: ObjectId,
+        before: &Versioned,
+        progress: Option<f64>,
+        policies: &PolicySet,
+    ) -> Result<()> {
+        let mut after = before.row.clone();
+        after.enter(Stage::Purged, self.now);
+        after.progress = progress.unwrap_or(after.progress);
+        (after.content_hash, after.trace) = (None, None);
+        (after.content_len, after.stored, after.fidelity) = (0, 0, 0.0);
+        self.inner.schedule(&mut after, policies, self.now);
+        let mut batch = self.inner.db.batch();
+        self.inner.put_row(&mut batch, id, Some(before), &after);
+        if let Some(content) = before.row.content() {
+            self.inner.drop_reference(&mut batch, snapshot, content, id)?;
+        }
+        let record = self.inner.record(id, Some(&before.row), Some(&after), self.reason(), self.now);
+        match self.inner.commit(batch, vec![record]) {
+            Err(error) if error.is_conflict() => self.leave_alone(id),
+            done => {
+                done?;
+                self.count_move(&before.row, &after);
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&self, snapshot: &Snapshot, id: ObjectId, before: &Versioned) -> Result<()> {
+        match self.inner.remove(snapshot, id, before, Reason::Forget, self.now) {
+            Err(error) if error.is_conflict() => self.leave_alone(id),
+            done => {
+                done?;
+                self.inner.touches.forget(id);
+                self.state.lock().report.forgotten += 1;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn count_move(&self, before: &ObjectRow, after: &ObjectRow) {
+        self.state.lock().report.count_move(before, after);
+    }
+
+    pub(super) fn count_blocked(&self) {
+        self.state.lock().report.blocked += 1;
+    }
+
+    /// Somebody was quicker: the object is theirs for this round.
+    pub(super) fn leave_alone(&self, id: ObjectId) {
+        let mut state = self.state.lock();
+        if state.settled.insert(id) {
+            state.report.left_alone += 1;
+        }
+    }
+
+    pub(super) fn look_again(&self, id: ObjectId) {
+        self.state.lock().again.push(id);
+    }
+
+    /// Notes a failed transition, to be written when no compaction is on the way.
+    pub(super) fn fail(&self, id: ObjectId, message: String) {
+        let mut state = self.state.lock();
+        if state.settled.insert(id) {
+            state.report.failed += 1;
+            state.failures.push((id, message));
+        }
+    }
+
+    fn write_failures(&self) -> Result<()> {
+        let failures: BTreeMap<ObjectId, String> =
+            std::mem::take(&mut self.state.lock().failures).into_iter().collect();
+        let ids: Vec<ObjectId> = failures.keys().copied().collect();
+        let policies = Arc::clone(&self.inner.policies.read());
+        self.inner.update_rows(&ids, |id, row, _| {
+            let pause_ms = BACKOFF_MS << row.attempts.min(16);
+            row.attempts += 1;
+            row.retry_at_ms = self.now.0.saturating_add(pause_ms);
+            row.error = failures.get(&id).cloned();
+            self.inner.schedule(row, &policies, self.now);
+            true
+        })
+    }
+}
+
+impl ObjectRow {
+    /// Takes the row to a stage, with nothing left of earlier failures.
+    pub(super) fn enter(&mut self, stage: Stage, now: Timestamp) {
+        self.stage = stage.number().into();
+        self.stage_entered_ms = now.0;
+        self.try_anew();
+    }
+}

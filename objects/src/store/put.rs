@@ -1,0 +1,267 @@
+//! Putting objects: detect, choose a policy, hash, and commit everything as one.
+//!
+//! The bytes go to a blob file first, where nobody can see them; the batch that follows makes the object appear whole
+//! or not at all. A content that is there already is not stored again: the batch then requires the version of its key,
+//! so that it cannot vanish in between.
+
+use super::{Inner, ObjectStore, Versioned, retry};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::heat::Effective;
+use crate::keys;
+use crate::model::PutOptions;
+use crate::policy::{Policy, PolicySet, Target};
+use crate::rows::{HoldRow, ObjectRow};
+use crate::types::{ContentHash, ObjectId, Reason, Stage};
+use bytes::Bytes;
+use patina_codecs::{HEAD_BYTES_MAX, Kind, MediaType, detect};
+use patina_storage::{Bin, Compression, PendingBlob, Snapshot, WriteBatch};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+const NAME_BYTES_MAX: usize = 4096;
+const TENANT_BYTES_MAX: usize = 128;
+
+impl ObjectStore {
+    /// Stores bytes under a name, durably. A name that is taken gets a new generation: the same object, hot again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Held`] while a hold stands on the object of that name; [`ErrorKind::InvalidArgument`] for a bad
+    /// name, rate or tenant; [`ErrorKind::NotFound`] for an unknown policy; storage's.
+    pub fn put(&self, name: &str, bytes: &[u8], options: &PutOptions) -> Result<ObjectId> {
+        let id = self.inner.put(name, bytes, options)?;
+        self.sync()?;
+        Ok(id)
+    }
+
+    /// Stores many objects with one sync at the end, as an import does. Each object appears as a whole; when the call
+    /// fails, those before the failing one are there.
+    ///
+    /// # Errors
+    /// As [`ObjectStore::put`].
+    pub fn put_many(
+        &self,
+        items: impl IntoIterator<Item = (String, Bytes, PutOptions)>,
+    ) -> Result<Vec<ObjectId>> {
+        let put =
+            |(name, bytes, options): (String, Bytes, PutOptions)| self.inner.put(&name, &bytes, &options);
+        let ids: Result<Vec<ObjectId>> = items.into_iter().map(put).collect();
+        self.sync()?;
+        ids
+    }
+}
+
+/// What a put knows before it looks at the store.
+struct Incoming<'a> {
+    name: &'a str,
+    bytes: &'a [u8],
+    options: &'a PutOptions,
+    media: MediaType,
+    content: ContentHash,
+    rate: f64,
+}
+
+impl<'a> Incoming<'a> {
+    fn new(name: &'a str, bytes: &'a [u8], options: &'a PutOptions) -> Result<Self> {
+        check_name(name)?;
+        check_tenant(&options.tenant)?;
+        let rate = check_rate(options.rate.unwrap_or(1.0))?;
+        let media = match &options.media_type {
+            Some(mime) => MediaType::from_mime(mime),
+            None => detect(bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes), name),
+        };
+        Ok(Self { name, bytes, options, media, content: ContentHash::of(bytes), rate })
+    }
+}
+
+impl Inner {
+    fn put(&self, name: &str, bytes: &[u8], options: &PutOptions) -> Result<ObjectId> {
+        let incoming = Incoming::new(name, bytes, options)?;
+        let mut appended = None;
+        let id = retry(|| self.try_put(&incoming, &mut appended))?;
+        self.touches.forget(id);
+        Ok(id)
+    }
+
+    /// One attempt. `appended` keeps the blob for the next one.
+    fn try_put(&self, incoming: &Incoming<'_>, appended: &mut Option<PendingBlob>) -> Result<ObjectId> {
+        let now = self.now();
+        let policies = self.policies.read();
+        let policy = self.policy_for(&policies, incoming)?;
+        let snapshot = self.db.snapshot();
+        let existing = match self.id_of(&snapshot, &incoming.options.tenant, incoming.name)? {
+            Some(id) => self.row(Some(&snapshot), id)?.map(|before| (id, before)),
+            None => None,
+        };
+        if let Some((_, before)) = &existing {
+            refuse_held(&before.row, now, "overwritten")?;
+        }
+        let id = match &existing {
+            Some((id, _)) => *id,
+            None => ObjectId(self.next_object_id.fetch_add(1, Ordering::SeqCst)),
+        };
+        let before = existing.as_ref().map(|(_, before)| before);
+        let mut after = new_row(incoming, &policy, before.map(|before| &before.row), now);
+        self.schedule(&mut after, &policies, now);
+
+        let mut batch = self.db.batch();
+        after.stored = self.put_content(&mut batch, &snapshot, incoming, &after, appended, now)?;
+        self.put_row(&mut batch, id, before, &after);
+        self.link(&mut batch, &snapshot, id, before, incoming)?;
+        let reason = if before.is_some() { Reason::Overwrite } else { Reason::Put };
+        let record = self.record(id, before.map(|before| &before.row), Some(&after), reason, now);
+        self.commit(batch, vec![record])?;
+        Ok(id)
+    }
+
+    fn policy_for(&self, policies: &PolicySet, incoming: &Incoming<'_>) -> Result<Arc<Policy>> {
+        match &incoming.options.policy {
+            Some(name) => policies.named(name).cloned(),
+            None => Ok(policies.choose(Target {
+                tenant: &incoming.options.tenant,
+                name: incoming.name,
+                kind: incoming.media.kind,
+                size_bytes: incoming.bytes.len() as u64,
+            })),
+        }
+    }
+
+    /// Makes the batch rely on the content being there, appending it first if it is not. Gives its bytes on disk.
+    fn put_content(
+        &self,
+        batch: &mut WriteBatch,
+        snapshot: &Snapshot,
+        incoming: &Incoming<'_>,
+        row: &ObjectRow,
+        appended: &mut Option<PendingBlob>,
+        now: Timestamp,
+    ) -> Result<u64> {
+        let contents = &self.spaces.contents;
+        let key = incoming.content.0;
+        if let Some((blob, seqno)) = snapshot.blob_ref(contents, &key)? {
+            batch.require_version(contents, key.to_vec(), seqno);
+            return Ok(blob.stored_len);
+        }
+        let blob = match appended {
+            Some(blob) => &*blob,
+            None => {
+                let bin = Bin::for_due(Stage::Hot.number(), now.0, row.due_ms.unwrap_or(u64::MAX));
+                let compression =
+                    compression_of(incoming.media.kind, &incoming.media.mime, Compression::Dense);
+                &*appended.insert(self.db.append_blob(contents, bin, &key, incoming.bytes, compression)?)
+            }
+        };
+        batch.require_absent(contents, key.to_vec());
+        batch.put_blob(contents, key.to_vec(), blob);
+        Ok(blob.blob_ref().stored_len)
+    }
+
+    /// Adds the name of a new object, and moves the reference from the old content to the new one.
+    fn link(
+        &self,
+        batch: &mut WriteBatch,
+        snapshot: &Snapshot,
+        id: ObjectId,
+        before: Option<&Versioned>,
+        incoming: &Incoming<'_>,
+    ) -> Result<()> {
+        let name = keys::name(&incoming.options.tenant, incoming.name);
+        if before.is_none() {
+            batch.require_absent(&self.spaces.names, name.clone());
+            batch.put(&self.spaces.names, name, keys::object(id));
+        }
+        let old = before.and_then(|before| before.row.content());
+        if old == Some(incoming.content) {
+            return Ok(());
+        }
+        if let Some(old) = old {
+            self.drop_reference(batch, snapshot, old, id)?;
+        }
+        batch.put(&self.spaces.refs, keys::reference(incoming.content, id), Vec::new());
+        Ok(())
+    }
+}
+
+/// The row of a new generation. Bytes on disk and the due time are still to be set.
+fn new_row(
+    incoming: &Incoming<'_>,
+    policy: &Policy,
+    before: Option<&ObjectRow>,
+    now: Timestamp,
+) -> ObjectRow {
+    let size = incoming.bytes.len() as u64;
+    let mut holds_made = before.map_or(0, |row| row.holds_made);
+    let by_policy = policy.legal_hold.then(|| format!("policy '{}'", policy.name));
+    let reasons = by_policy.into_iter().chain(incoming.options.hold.clone());
+    let holds = reasons.map(|reason| {
+        holds_made += 1;
+        HoldRow { id: holds_made, reason, until_ms: None }
+    });
+    ObjectRow {
+        holds: holds.collect(),
+        tenant: incoming.options.tenant.clone(),
+        name: incoming.name.to_owned(),
+        kind: incoming.media.kind.as_str().to_owned(),
+        media_type: incoming.media.mime.clone().into_owned(),
+        origin_media_type: incoming.media.mime.clone().into_owned(),
+        size,
+        content_len: size,
+        origin_hash: incoming.content.0.to_vec(),
+        content_hash: Some(incoming.content.0.to_vec()),
+        stage: Stage::Hot.number().into(),
+        fidelity: 1.0,
+        generation: before.map_or(0, |row| row.generation) + 1,
+        created_at_ms: now.0,
+        accessed_at_ms: now.0,
+        effective_ms: Effective::born(now, policy.birth_credit).to_row(),
+        stage_entered_ms: now.0,
+        policy: policy.name.clone(),
+        pinned: incoming.options.pinned,
+        rate: incoming.rate,
+        holds_made,
+        ..ObjectRow::default()
+    }
+}
+
+/// How hard to compress: not at all what is compressed already, whatever the stage.
+pub(crate) fn compression_of(kind: Kind, mime: &str, wanted: Compression) -> Compression {
+    let plain = ["image/bmp", "image/tiff", "image/svg+xml", "audio/wav", "audio/x-wav", "application/x-tar"];
+    let zipped = ["application/vnd.openxmlformats-officedocument.", "application/vnd.oasis.opendocument."];
+    let packed = matches!(kind, Kind::Image | Kind::Audio | Kind::Archive) && !plain.contains(&mime);
+    if packed || zipped.iter().any(|prefix| mime.starts_with(prefix)) { Compression::None } else { wanted }
+}
+
+/// An error that lists the holds, if any stands.
+pub(crate) fn refuse_held(row: &ObjectRow, now: Timestamp, verb: &str) -> Result<()> {
+    let holds: Vec<String> =
+        row.standing_holds(now).map(|hold| format!("{} ({})", hold.id, hold.reason)).collect();
+    if holds.is_empty() {
+        return Ok(());
+    }
+    let (name, list) = (&row.name, holds.join(", "));
+    Err(Error::new(ErrorKind::Held, format!("'{name}' is held and cannot be {verb}; release first: {list}")))
+}
+
+pub(super) fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains('\0') {
+        return Err(Error::invalid(format!("a name must have 1 to {NAME_BYTES_MAX} bytes and no NUL")));
+    }
+    Ok(())
+}
+
+fn check_tenant(tenant: &str) -> Result<()> {
+    if tenant.is_empty() || tenant.len() > TENANT_BYTES_MAX || tenant.contains('\0') {
+        return Err(Error::invalid(format!("a tenant must have 1 to {TENANT_BYTES_MAX} bytes and no NUL")));
+    }
+    Ok(())
+}
+
+pub(super) fn check_rate(rate: f64) -> Result<f64> {
+    if (0.1..=10.0).contains(&rate) {
+        return Ok(rate);
+    }
+    Err(Error::invalid(format!("a rate must be from 0.1 to 10, not {rate}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! What a person does to an object while its transform runs is left as they made it. The transform's hook is that
+//! moment: it runs between the judgement and the commit.
+
+mod support;
+
+use parking_lot::Mutex;
+use patina_objects::{ErrorKind, ObjectStore, PutOptions, Stage, days};
+use std::sync::Arc;
+use support::{TENANT, World, noise, policy};
+
+/// A world with two objects that are due; `action` is done to "a" while the transform of "a" runs, once.
+fn interrupted(action: impl Fn(&ObjectStore) + Send + 'static) -> World {
+    let world = World::new();
+    world.put("a", &noise(1, 1000));
+    world.put("b", &noise(2, 1000));
+    world.clock.advance(days(12));
+    let store = world.store.clone();
+    let first = noise(1, 1000);
+    let done = Arc::new(Mutex::new(false));
+    let hook_done = Arc::clone(&done);
+    *world.transform.hook.lock() = Some(Box::new(move |bytes| {
+        if bytes == first && !*hook_done.lock() {
+            *hook_done.lock() = true;
+            action(&store);
+        }
+    }));
+    world.tick();
+    assert!(*done.lock(), "the transform of 'a' was to run");
+    *world.transform.hook.lock() = None;
+    assert_eq!(world.stage("b"), 1, "'b' is nobody's business");
+    world.check();
+    world
+}
+
+#[test]
+fn an_overwritten_object_keeps_its_new_bytes() {
+    let world = interrupted(|store| {
+        store.put("a", &noise(9, 700), &PutOptions::default()).unwrap();
+    });
+    assert_eq!((world.stage("a"), world.bytes("a")), (0, noise(9, 700)));
+}
+
+#[test]
+fn a_deleted_object_stays_deleted() {
+    let world = interrupted(|store| store.delete(TENANT, "a").unwrap());
+    assert_eq!(world.store.stat(TENANT, "a").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(world.store.totals().unwrap().contents, 1);
+}
+
+#[test]
+fn a_held_object_keeps_its_bytes() {
+    let world = interrupted(|store| {
+        store.hold(TENANT, "a", "case 17", None).unwrap();
+    });
+    assert_eq!((world.stage("a"), world.bytes("a")), (0, noise(1, 1000)));
+    world.store.release(TENANT, "a", None).unwrap();
+    world.tick();
+    assert_eq!(world.stage("a"), 1);
+}
+
+#[test]
+fn a_pinned_object_keeps_its_bytes() {
+    let world = interrupted(|store| store.set_pinned(TENANT, "a", true).unwrap());
+    assert_eq!((world.stage("a"), world.bytes("a")), (0, noise(1, 1000)));
+}
+
+#[test]
+fn an_object_that_is_read_keeps_its_bytes() {
+    let world = interrupted(|store| {
+        store.get(TENANT, "a").unwrap();
+    });
+    assert_eq!((world.stage("a"), world.bytes("a")), (0, noise(1, 1000)));
+}
+
+#[test]
+fn a_read_too_soon_to_count_still_stops_the_transform_it_meets() {
+    let world = World::new();
+    world.put("a", &noise(1, 1000));
+    world.clock.advance(days(1));
+    world.store.get(TENANT, "a").unwrap();
+    let store = world.store.clone();
+    *world.transform.hook.lock() = Some(Box::new(move |_| {
+        store.get(TENANT, "a").unwrap();
+    }));
+    let report = world.force();
+    assert_eq!((report.moved, report.left_alone, world.stage("a")), (0, 1, 0));
+    *world.transform.hook.lock() = None;
+    world.force();
+    assert_eq!(world.stage("a"), 1);
+}
+
+#[test]
+fn a_policy_that_changes_meanwhile_decides() {
+    let world = World::new();
+    world.put("a", &noise(1, 1000));
+    world.clock.advance(days(12));
+    let store = world.store.clone();
+    *world.transform.hook.lock() = Some(Box::new(move |_| {
+        store.put_policy(patina_objects::Policy { warm_after: Some(days(15)), ..policy() }).unwrap();
+    }));
+    let report = world.tick();
+    assert_eq!((report.moved, report.left_alone, world.bytes("a")), (0, 1, noise(1, 1000)));
+    *world.transform.hook.lock() = None;
+    assert_eq!(world.tick_after(2).moved, 0);
+    assert_eq!(world.tick_after(1).moved, 1);
+    world.check();
+}
+
+#[test]
+fn a_reference_that_comes_meanwhile_keeps_the_content() {
+    let world = interrupted(|store| {
+        store.put("copy", &noise(1, 1000), &PutOptions::default()).unwrap();
+    });
+    assert_eq!((world.stage("copy"), world.bytes("copy")), (0, noise(1, 1000)));
+    assert_eq!(world.stage("a"), 1, "a second look finds it due as before");
+    assert_eq!(world.bytes("a"), noise(1, 1000)[..500]);
+}
+
+#[test]
+fn threads_that_write_and_read_while_decay_runs_leave_a_sound_store() {
+    let world = World::new();
+    for n in 0..40u64 {
+        world.put(&format!("o{n}"), &noise(n % 10, 300));
+    }
+    std::thread::scope(|scope| {
+        for thread in 0..2u64 {
+            let store = world.store.clone();
+            scope.spawn(move || {
+                for n in 0..60u64 {
+                    let name = format!("o{}", (n * 7 + thread * 3) % 40);
+                    match (n + thread) % 4 {
+                        0 => drop(store.put(&name, &noise(n % 10, 300), &PutOptions::default()).unwrap()),
+                        1 => drop(store.delete(TENANT, &name)),
+                        2 => drop(store.get(TENANT, &name)),
+                        _ => drop(store.set_pinned(TENANT, &name, n % 3 == 0)),
+                    }
+                }
+            });
+        }
+        for round in 0..12 {
+            if round % 3 == 2 {
+                world.force()
+            } else {
+                world.tick_after(6)
+            };
+        }
+    });
+    world.check();
+    let stage = |info: Result<patina_objects::ObjectInfo, _>| -> Stage { info.unwrap().stage };
+    let stages: Vec<Stage> = world.store.list(&Default::default()).unwrap().map(stage).collect();
+    assert!(stages.iter().any(|stage| *stage > Stage::Hot));
+}
