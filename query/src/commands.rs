@@ -1,0 +1,247 @@
+//! Runs the statements of our own; see [`Command`].
+
+use patina_objects::{Policy, Stage, TickOptions, TickReport};
+
+use crate::diagnose::no_table_message;
+use crate::dialect::{Command, LATER_TABLES, SYSTEM_TABLES, Setting, quote_string};
+use crate::error::{Error, ErrorKind, Result};
+use crate::session::Session;
+use crate::tables::settings;
+use crate::users::{catalogue, schema};
+use crate::value::{Column, ColumnKind, Outcome, Sink, Value};
+
+impl Session {
+    pub(crate) fn run_command(&mut self, text: &str, command: Command, sink: &mut dyn Sink) -> Result<()> {
+        let tenant = self.shared.tenant.clone();
+        let store = &self.shared.store;
+        let message = match command {
+            Command::Tick { force, dry_run: true } => return self.dry_run(force, sink),
+            Command::Tick { force, dry_run: false } => return self.tick(force, sink),
+            Command::Describe { table, at } => return self.describe(text, &table, &at, sink),
+            Command::CreatePolicy { name, settings } => self.create_policy(text, &name, &settings)?,
+            Command::AlterPolicy { name, settings } => {
+                let mut policy = store.policy(&name)?;
+                apply(text, &mut policy, &settings)?;
+                store.put_policy(policy)?;
+                format!("policy {name} altered")
+            }
+            Command::DropPolicy { name, if_exists } => match store.drop_policy(&name) {
+                Err(error) if if_exists && error.kind() == patina_objects::ErrorKind::NotFound => {
+                    format!("there was no policy {name}")
+                }
+                dropped => {
+                    dropped?;
+                    format!("policy {name} dropped")
+                }
+            },
+            Command::Hold { object, reason } => {
+                store.hold(&tenant, &object, &reason, None)?;
+                format!("{object} is held")
+            }
+            Command::Release { object } => {
+                store.release(&tenant, &object, None)?;
+                format!("{object} is released")
+            }
+            Command::Pin { object, pinned } => {
+                store.set_pinned(&tenant, &object, pinned)?;
+                format!("{object} is {}", if pinned { "pinned" } else { "no longer pinned" })
+            }
+            Command::Touch { object } => {
+                store.touch(&tenant, &object)?;
+                format!("{object} was touched")
+            }
+            Command::CreateTable { name, if_not_exists, at, definition } => {
+                self.create_table(text, &name, if_not_exists, &at, definition)?
+            }
+            Command::DropTable { name, if_exists, at } => self.drop_table(text, &name, if_exists, &at)?,
+        };
+        sink.end(Outcome { message: Some(message), ..Outcome::default() });
+        Ok(())
+    }
+
+    fn tick(&self, force: bool, sink: &mut dyn Sink) -> Result<()> {
+        let report = self.shared.store.tick(&TickOptions { force, ..TickOptions::default() })?;
+        sink.begin(&[
+            Column::new("to_stage", ColumnKind::Stage),
+            Column::plain("objects"),
+            Column::new("bytes_before", ColumnKind::Bytes),
+            Column::new("bytes_after", ColumnKind::Bytes),
+        ]);
+        let mut rows = 0;
+        for (stage, moves) in
+            Stage::ALL.into_iter().zip(report.by_stage).filter(|(_, moves)| moves.objects > 0)
+        {
+            rows += 1;
+            let row = [
+                Value::Integer(stage.number().into()),
+                whole(moves.objects),
+                whole(moves.bytes_before),
+                whole(moves.bytes_after),
+            ];
+            if sink.row(&row).is_break() {
+                break;
+            }
+        }
+        let changed = report.moved;
+        sink.end(Outcome { rows, changed, message: Some(summary(&report)), ..Outcome::default() });
+        Ok(())
+    }
+
+    fn dry_run(&self, force: bool, sink: &mut dyn Sink) -> Result<()> {
+        let mut moves = self.shared.store.dry_run(&TickOptions { force, ..TickOptions::default() })?;
+        moves.retain(|planned| planned.tenant == self.shared.tenant);
+        sink.begin(&[
+            Column::plain("id"),
+            Column::plain("name"),
+            Column::new("from_stage", ColumnKind::Stage),
+            Column::new("to_stage", ColumnKind::Stage),
+            Column::new("bytes_before", ColumnKind::Bytes),
+            Column::new("bytes_after_estimate", ColumnKind::Bytes),
+            Column::plain("reason"),
+        ]);
+        let mut rows = 0;
+        for planned in moves {
+            rows += 1;
+            let row = [
+                whole(planned.object.0),
+                Value::Text(planned.name),
+                Value::Integer(planned.from.number().into()),
+                Value::Integer(planned.to.number().into()),
+                whole(planned.bytes_before),
+                whole(planned.bytes_after_estimate),
+                Value::Text(planned.reason),
+            ];
+            if sink.row(&row).is_break() {
+                break;
+            }
+        }
+        let message = Some("nothing was changed".to_owned());
+        sink.end(Outcome { rows, message, ..Outcome::default() });
+        Ok(())
+    }
+
+    fn describe(
+        &mut self,
+        text: &str,
+        table: &str,
+        at: &std::ops::Range<usize>,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        let known = self.shared.listing().iter().any(|listed| listed.name.eq_ignore_ascii_case(table));
+        if !known {
+            return Err(self.no_table(text, table, at));
+        }
+        let sql = format!(
+            "SELECT name, type, not_null, default_value, primary_key FROM columns \
+             WHERE table_name = {} COLLATE NOCASE ORDER BY position",
+            quote_string(table)
+        );
+        self.execute(&sql, &[], sink)
+    }
+
+    fn create_policy(&self, text: &str, name: &str, settings: &[Setting]) -> Result<String> {
+        let store = &self.shared.store;
+        if store.policies().iter().any(|policy| policy.name == name) {
+            let message = format!("policy {name} is already there: use ALTER POLICY {name} SET …");
+            return Err(Error::new(ErrorKind::Constraint, message));
+        }
+        // What is left out is as in the built-in policy of the type.
+        let mut policy = match settings::kind_named(settings) {
+            Some(kind) => Policy { name: name.to_owned(), version: 0, ..store.policy(kind.as_str())? },
+            None => Policy::new(name),
+        };
+        apply(text, &mut policy, settings)?;
+        if self.shared.tenant != patina_objects::DEFAULT_TENANT {
+            policy.tenant = Some(self.shared.tenant.clone());
+        }
+        store.put_policy(policy)?;
+        Ok(format!("policy {name} created"))
+    }
+
+    fn create_table(
+        &mut self,
+        text: &str,
+        name: &str,
+        if_not_exists: bool,
+        at: &std::ops::Range<usize>,
+        definition: std::ops::Range<usize>,
+    ) -> Result<String> {
+        let lower = name.to_lowercase();
+        let system = SYSTEM_TABLES.contains(&lower.as_str());
+        if system || self.user_tables.contains_key(&lower) {
+            if if_not_exists {
+                return Ok(format!("table {name} was already there"));
+            }
+            let error = if system {
+                Error::new(
+                    ErrorKind::Constraint,
+                    format!("table {name} is always there: choose another name"),
+                )
+            } else {
+                catalogue::already_there(name)
+            };
+            return Err(error.at(text, at.start, at.end));
+        }
+        let reserved = LATER_TABLES.contains(&lower.as_str())
+            || lower.starts_with("sqlite_")
+            || lower.starts_with("pragma_");
+        if reserved || lower.is_empty() || lower.contains(char::is_control) {
+            return Err(Error::invalid(format!("a table cannot be called {name}: choose another name"))
+                .at(text, at.start, at.end));
+        }
+        let def = schema::parse(&self.shared.scratch.lock(), text, name, definition)?;
+        catalogue::create(&self.shared, def)?;
+        self.refresh()?;
+        Ok(format!("table {name} created"))
+    }
+
+    fn drop_table(
+        &mut self,
+        text: &str,
+        name: &str,
+        if_exists: bool,
+        at: &std::ops::Range<usize>,
+    ) -> Result<String> {
+        let Some(listed) = self.user_tables.get(&name.to_lowercase()) else {
+            if if_exists {
+                return Ok(format!("there was no table {name}"));
+            }
+            return Err(self.no_table(text, name, at));
+        };
+        catalogue::drop_table(&self.shared, listed)?;
+        self.refresh()?;
+        Ok(format!("table {name} dropped"))
+    }
+
+    fn no_table(&self, text: &str, name: &str, at: &std::ops::Range<usize>) -> Error {
+        Error::new(ErrorKind::NotFound, no_table_message(&self.shared, name)).at(text, at.start, at.end)
+    }
+}
+
+fn apply(text: &str, policy: &mut Policy, settings: &[Setting]) -> Result<()> {
+    settings::apply(policy, settings).map_err(|misset| misset.error.at(text, misset.at.start, misset.at.end))
+}
+
+fn whole(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// "12 objects moved, 1 failed".
+fn summary(report: &TickReport) -> String {
+    let mut parts = vec![match report.moved {
+        0 => "nothing moved".to_owned(),
+        1 => "1 object moved".to_owned(),
+        moved => format!("{moved} objects moved"),
+    }];
+    for (count, what) in [
+        (report.forgotten, "forgotten"),
+        (report.left_alone, "left alone: changed or read meanwhile"),
+        (report.blocked, "kept from decay"),
+        (report.failed, "failed: SELECT name, error FROM objects WHERE error IS NOT NULL"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    parts.join(", ")
+}

@@ -1,0 +1,167 @@
+//! The small tables about the database itself: `blobs`, `stats`, `tables`, `columns`. Each is made whole when it is
+//! read.
+
+use std::sync::Arc;
+
+use patina_storage::KeyspaceOptions;
+
+use crate::error::Result;
+use crate::plan::{Plan, TableShape};
+use crate::selection::Conditions;
+use crate::shared::Shared;
+use crate::table::{MaterialRows, Rows, Table, TableColumn};
+use crate::value::Value;
+
+/// One of the tables.
+pub(crate) struct SystemTable {
+    shared: Arc<Shared>,
+    name: &'static str,
+    columns: Vec<TableColumn>,
+    rows: fn(&Shared) -> Result<Vec<Vec<Value>>>,
+}
+
+impl SystemTable {
+    /// Blob files: which bin, how much of each is live.
+    pub fn blobs(shared: Arc<Shared>) -> Self {
+        let columns = vec![
+            TableColumn::new("id", "INTEGER"),
+            TableColumn::new("stage", "STAGE"),
+            TableColumn::new("due", "TIMESTAMP"),
+            TableColumn::new("sealed", "BOOLEAN"),
+            TableColumn::new("records", "INTEGER"),
+            TableColumn::new("bytes", "BYTES"),
+            TableColumn::new("live_bytes", "BYTES"),
+            TableColumn::new("garbage_bytes", "BYTES"),
+        ];
+        Self { shared, name: "blobs", columns, rows: blob_rows }
+    }
+
+    /// Figures about the whole database.
+    pub fn stats(shared: Arc<Shared>) -> Self {
+        let columns = vec![TableColumn::new("name", "TEXT"), TableColumn::new("value", "")];
+        Self { shared, name: "stats", columns, rows: stats_rows }
+    }
+
+    /// The tables.
+    pub fn tables(shared: Arc<Shared>) -> Self {
+        let columns = vec![
+            TableColumn::new("name", "TEXT"),
+            TableColumn::new("kind", "TEXT"),
+            TableColumn::new("columns", "INTEGER"),
+            TableColumn::new("sql", "TEXT"),
+        ];
+        Self { shared, name: "tables", columns, rows: table_rows }
+    }
+
+    /// Their columns.
+    pub fn columns(shared: Arc<Shared>) -> Self {
+        let columns = vec![
+            TableColumn::new("table_name", "TEXT"),
+            TableColumn::new("position", "INTEGER"),
+            TableColumn::new("name", "TEXT"),
+            TableColumn::new("type", "TEXT"),
+            TableColumn::new("not_null", "BOOLEAN"),
+            TableColumn::new("default_value", "TEXT"),
+            TableColumn::new("primary_key", "BOOLEAN"),
+        ];
+        Self { shared, name: "columns", columns, rows: column_rows }
+    }
+}
+
+impl Table for SystemTable {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn columns(&self) -> &[TableColumn] {
+        &self.columns
+    }
+
+    fn shape(&self) -> Result<TableShape> {
+        Ok(TableShape { rows: 100.0, indexes: Vec::new(), scan_order: Vec::new() })
+    }
+
+    fn open(&self, _plan: &Plan, _conditions: Conditions) -> Result<Box<dyn Rows>> {
+        Ok(MaterialRows::boxed((self.rows)(&self.shared)?))
+    }
+}
+
+fn whole(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn blob_rows(shared: &Shared) -> Result<Vec<Vec<Value>>> {
+    let contents = shared.db.keyspace("contents", KeyspaceOptions::default())?;
+    let files = shared.db.blob_files(&contents)?;
+    let rows = files.iter().map(|file| {
+        vec![
+            whole(file.id.0),
+            Value::Integer(file.bin.class.into()),
+            // A bin that nothing will make due has no date that fits a timestamp.
+            i64::try_from(file.bin.due_ms).ok().into(),
+            file.sealed.into(),
+            whole(file.records),
+            whole(file.bytes),
+            whole(file.live_bytes),
+            whole(file.garbage_bytes),
+        ]
+    });
+    Ok(rows.collect())
+}
+
+fn stats_rows(shared: &Shared) -> Result<Vec<Vec<Value>>> {
+    let totals = shared.store.totals()?;
+    let stats = shared.db.stats();
+    let mut rows: Vec<Vec<Value>> = Vec::new();
+    let mut add = |name: String, value: Value| rows.push(vec![Value::Text(name), value]);
+    add("objects".to_owned(), whole(totals.all.objects));
+    add("objects.size_bytes".to_owned(), whole(totals.all.size));
+    add("objects.stored_bytes".to_owned(), whole(totals.all.stored));
+    add("contents".to_owned(), whole(totals.contents));
+    add("contents.bytes".to_owned(), whole(totals.content_bytes));
+    add("writes".to_owned(), whole(stats.seqno.0));
+    add("memtable_bytes".to_owned(), whole(stats.memtable_bytes as u64));
+    add("block_cache_bytes".to_owned(), whole(stats.block_cache_bytes));
+    add("snapshots".to_owned(), whole(stats.snapshots as u64));
+    add("blob_files".to_owned(), whole(stats.blob_files as u64));
+    add("read_only".to_owned(), stats.read_only.into());
+    for keyspace in &stats.keyspaces {
+        let bytes = keyspace.levels.iter().map(|(_, bytes)| bytes).sum();
+        let tables: usize = keyspace.levels.iter().map(|(tables, _)| tables).sum();
+        add(format!("keyspace.{}.tables", keyspace.name), whole(tables as u64));
+        add(format!("keyspace.{}.bytes", keyspace.name), whole(bytes));
+    }
+    Ok(rows)
+}
+
+fn table_rows(shared: &Shared) -> Result<Vec<Vec<Value>>> {
+    let listing = shared.listing();
+    let rows = listing.iter().map(|table| {
+        vec![
+            table.name.as_str().into(),
+            if table.sql.is_some() { "user" } else { "system" }.into(),
+            whole(table.columns.iter().filter(|column| !column.hidden).count() as u64),
+            table.sql.clone().into(),
+        ]
+    });
+    Ok(rows.collect())
+}
+
+fn column_rows(shared: &Shared) -> Result<Vec<Vec<Value>>> {
+    let listing = shared.listing();
+    let rows = listing.iter().flat_map(|table| {
+        let visible = table.columns.iter().filter(|column| !column.hidden);
+        (1..).zip(visible).map(|(position, column)| {
+            vec![
+                table.name.as_str().into(),
+                Value::Integer(position),
+                column.name.as_ref().into(),
+                Some(column.declared.as_ref()).filter(|declared| !declared.is_empty()).into(),
+                column.not_null.into(),
+                column.default_sql.clone().into(),
+                column.primary_key.into(),
+            ]
+        })
+    });
+    Ok(rows.collect())
+}
