@@ -2,7 +2,8 @@
 //!
 //! A table says which indexes it has and about how many rows each would read; the planner matches them with the
 //! conditions SQLite offers and takes the cheapest. A condition is never marked as done: SQLite checks every row
-//! again, so an index only has to return enough. An order is consumed when the index gives it.
+//! again, so an index only has to return enough. An order is consumed when the index gives it. Equality never loses to
+//! the scan: row counts are samples, and `stage = 2` must stay cheap when they are wrong.
 //!
 //! Worked example: `objects` with 1,000 rows, 40 of them cold, and `WHERE stage = 2 AND name LIKE 'p%' ORDER BY id`:
 //! the stage index reads 40 rows, the name prefix about 50, a scan 1,000; the stage index wins and, being ordered
@@ -108,10 +109,13 @@ pub(crate) fn choose(shape: &TableShape, offers: &[Offer], order: &[Order]) -> C
         unique: false,
         order_consumed: gives_order(&shape.scan_order, order),
     };
+    let scan_cost = best.cost;
     for (number, index) in shape.indexes.iter().enumerate() {
-        if let Some(choice) = with_index(number, index, offers, order)
-            && choice.cost < best.cost
-        {
+        let Some(mut choice) = with_index(number, index, offers, order) else { continue };
+        if choice.plan.arguments == [Comparison::Equal] {
+            choice.cost = choice.cost.min(scan_cost - 0.5);
+        }
+        if choice.cost < best.cost {
             best = choice;
         }
     }

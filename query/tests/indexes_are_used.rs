@@ -67,6 +67,15 @@ fn objects_are_found_through_their_indexes() {
 }
 
 #[test]
+fn a_stage_is_found_through_its_index_even_when_all_objects_are_in_it() {
+    let world = World::new();
+    world.put_texts("t/", 20);
+    let mut session = world.session();
+    check(&mut session, "SELECT FROM objects WHERE stage = 0", "stage index (stage = ?)", 20, 20);
+    check(&mut session, "SELECT FROM objects WHERE stage = 2", "stage index (stage = ?)", 0, 0);
+}
+
+#[test]
 fn the_plan_is_in_sqlites_own_explain_too() {
     let mut session = world().session();
     let plan = rows(&mut session, "EXPLAIN QUERY PLAN SELECT FROM objects WHERE stage = 2");
