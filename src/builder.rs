@@ -1,0 +1,82 @@
+//! How a database is opened when the defaults are not enough.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use patina_objects::{Clock, ObjectStore, StoreOptions};
+use patina_storage::{Db, Options, StdVfs, Vfs};
+
+use crate::clock::SystemClock;
+use crate::error::Result;
+use crate::patina::Patina;
+
+/// Settings of a database, and then [`Builder::open`].
+///
+/// ```
+/// use patinadb::{ManualClock, MemVfs, Patina, Timestamp};
+/// use std::sync::Arc;
+///
+/// // A database in memory on a clock that stands still: what tests want.
+/// let clock = ManualClock::new(Timestamp(1_767_225_600_000));
+/// let db = Patina::builder().vfs(Arc::new(MemVfs::new())).clock(clock.clone()).open("anywhere")?;
+/// db.put("note.txt", b"Copper turns green.")?;
+/// assert_eq!(db.stat("note.txt")?.created_at, Timestamp(1_767_225_600_000));
+/// # Ok::<(), patinadb::Error>(())
+/// ```
+pub struct Builder {
+    clock: Arc<dyn Clock>,
+    vfs: Arc<dyn Vfs>,
+    storage: Options,
+    objects: StoreOptions,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            vfs: Arc::new(StdVfs),
+            storage: Options::default(),
+            objects: StoreOptions::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// The clock that ages objects; the machine's own by default.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The file system the database lives in; the machine's own by default.
+    #[must_use]
+    pub fn vfs(mut self, vfs: Arc<dyn Vfs>) -> Self {
+        self.vfs = vfs;
+        self
+    }
+
+    /// Settings of the storage engine: memory, file sizes, whether to create.
+    #[must_use]
+    pub fn storage_options(mut self, options: Options) -> Self {
+        self.storage = options;
+        self
+    }
+
+    /// Settings of the object store.
+    #[must_use]
+    pub fn store_options(mut self, options: StoreOptions) -> Self {
+        self.objects = options;
+        self
+    }
+
+    /// Opens the database in `dir`, and creates it unless the storage options say not to.
+    ///
+    /// # Errors
+    /// A folder that holds something else, a database that is open elsewhere, bad options, damaged files.
+    pub fn open(self, dir: impl AsRef<Path>) -> Result<Patina> {
+        let db = Db::open_with(self.vfs, dir.as_ref(), self.storage)?;
+        let store = ObjectStore::open(db.clone(), self.clock, self.objects)?;
+        Ok(Patina::new(db, store))
+    }
+}

@@ -1,0 +1,121 @@
+//! Objects, history and totals as JSON, for programs. Times are milliseconds since 1970 UTC, sizes are bytes, hashes
+//! are hexadecimal; the keys are the column names of SQL.
+
+use std::fmt::Write;
+
+use patinadb::{HistoryRow, ObjectInfo, PlannedMove, Stage, Sum, TickReport, Timestamp, Totals};
+use serde_json::{Map, Value, json};
+
+pub fn object(info: &ObjectInfo) -> Value {
+    json!({
+        "id": info.id.0,
+        "name": info.name,
+        "tenant": info.tenant,
+        "type": info.kind.as_str(),
+        "media_type": info.media_type,
+        "size": info.size,
+        "stored": info.stored,
+        "stage": info.stage.number(),
+        "heat": info.heat,
+        "fidelity": info.fidelity,
+        "policy": info.policy,
+        "created_at": info.created_at.0,
+        "accessed_at": info.accessed_at.0,
+        "effective_at": info.effective_at.0,
+        "next_decay_at": info.next_decay_at.map(millis),
+        "origin_hash": hex(&info.origin_hash),
+        "content_hash": info.content_hash.map(|hash| hex(&hash)),
+        "pinned": info.pinned,
+        "held": info.held,
+        "original_kept": info.original_kept,
+        "restore_until": info.restore_until.map(millis),
+        "rate": info.rate,
+        "generation": info.generation,
+        "error": info.error,
+    })
+}
+
+pub fn history(row: &HistoryRow) -> Value {
+    json!({
+        "seq": row.seq,
+        "object": row.object.0,
+        "name": row.name,
+        "at": row.at.0,
+        "from": row.from.map(Stage::number),
+        "to": row.to.map(Stage::number),
+        "reason": row.reason.as_str(),
+        "bytes_before": row.bytes_before,
+        "bytes_after": row.bytes_after,
+        "fidelity": row.fidelity,
+        "metric": row.metric,
+        "codec": row.codec,
+        "note": row.note,
+    })
+}
+
+pub fn planned(planned: &PlannedMove) -> Value {
+    json!({
+        "object": planned.object.0,
+        "name": planned.name,
+        "from": planned.from.number(),
+        "to": planned.to.number(),
+        "bytes_before": planned.bytes_before,
+        "bytes_after_estimate": planned.bytes_after_estimate,
+        "reason": planned.reason,
+    })
+}
+
+pub fn tick(report: &TickReport) -> Value {
+    let arrived = Stage::ALL.iter().zip(&report.by_stage).map(|(stage, moves)| {
+        let moves = json!({
+            "objects": moves.objects,
+            "bytes_before": moves.bytes_before,
+            "bytes_after": moves.bytes_after,
+        });
+        (stage.as_str().to_owned(), moves)
+    });
+    json!({
+        "now": report.now.0,
+        "forced": report.forced,
+        "moved": report.moved,
+        "arrived": arrived.collect::<Map<_, _>>(),
+        "bytes_before": report.bytes_before,
+        "bytes_after": report.bytes_after,
+        "purged": report.purged,
+        "forgotten": report.forgotten,
+        "left_alone": report.left_alone,
+        "postponed": report.postponed,
+        "blocked": report.blocked,
+        "failed": report.failed,
+        "files_compacted": report.files_compacted,
+    })
+}
+
+pub fn totals(totals: &Totals) -> Value {
+    let stages =
+        Stage::ALL.iter().zip(&totals.by_stage).map(|(stage, part)| (stage.as_str().to_owned(), sum(part)));
+    let kinds = totals.by_kind.iter().map(|(kind, part)| (kind.as_str().to_owned(), sum(part)));
+    json!({
+        "all": sum(&totals.all),
+        "stages": stages.collect::<Map<_, _>>(),
+        "types": kinds.collect::<Map<_, _>>(),
+        "contents": totals.contents,
+        "content_bytes": totals.content_bytes,
+    })
+}
+
+fn sum(sum: &Sum) -> Value {
+    json!({ "objects": sum.objects, "size": sum.size, "stored": sum.stored })
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn millis(at: Timestamp) -> u64 {
+    at.0
+}

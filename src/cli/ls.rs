@@ -1,0 +1,96 @@
+//! `patina ls [GLOB]`: one line an object, in the order of the names.
+
+use std::io::Write;
+
+use anyhow::{Result, anyhow};
+use globset::{GlobBuilder, GlobMatcher};
+use patinadb::{ListFilter, ObjectInfo};
+
+use super::failure::WrongUsage;
+use super::open::Folder;
+use super::{json, output};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Only names like this: `*` is anything but a slash, `**` anything, `?` one character
+    #[arg(value_name = "GLOB")]
+    glob: Option<String>,
+
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+
+    /// The tenant whose objects to list
+    #[arg(long, value_name = "TENANT", default_value = patinadb::DEFAULT_TENANT)]
+    tenant: String,
+}
+
+pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
+    let matcher = arguments.glob.as_deref().map(matcher).transpose()?;
+    let patina = folder.open_existing()?;
+    let filter = ListFilter {
+        tenant: Some(arguments.tenant.clone()),
+        name_prefix: arguments.glob.as_deref().map(literal_prefix),
+        ..ListFilter::default()
+    };
+    let mut out = output::stdout();
+    for info in patina.list(&filter)? {
+        let info = info?;
+        if matcher.as_ref().is_some_and(|matcher| !matcher.is_match(&info.name)) {
+            continue;
+        }
+        if arguments.json {
+            writeln!(out, "{}", json::object(&info))?;
+        } else {
+            writeln!(out, "{}", line(&info))?;
+        }
+    }
+    out.flush()?;
+    Ok(patina.close()?)
+}
+
+/// Stage, fidelity, original and stored size, type, name.
+fn line(info: &ObjectInfo) -> String {
+    format!(
+        "{:<6} {:>5.3} {:>10} {:>10}  {:<8} {}",
+        info.stage.as_str(),
+        info.fidelity,
+        output::size(info.size),
+        output::size(info.stored),
+        info.kind.as_str(),
+        output::name(&info.name)
+    )
+}
+
+fn matcher(glob: &str) -> Result<GlobMatcher> {
+    let glob = GlobBuilder::new(glob).literal_separator(true).build();
+    let glob = glob
+        .map_err(|error| anyhow!(WrongUsage(format!("{error}: quote the pattern and check its brackets"))))?;
+    Ok(glob.compile_matcher())
+}
+
+/// What every matching name begins with, so that the name index can be used.
+fn literal_prefix(glob: &str) -> String {
+    glob.chars().take_while(|c| !matches!(c, '*' | '?' | '[' | '{' | '\\')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glob_narrows_the_scan_to_its_literal_start() {
+        assert_eq!(literal_prefix("photos/2026-*.jpg"), "photos/2026-");
+        assert_eq!(literal_prefix("*.jpg"), "");
+        assert_eq!(literal_prefix("a\\*b"), "a");
+        assert_eq!(literal_prefix("plain.txt"), "plain.txt");
+    }
+
+    #[test]
+    fn a_star_stops_at_a_slash() {
+        assert!(matcher("photos/*").unwrap().is_match("photos/a.jpg"));
+        assert!(!matcher("photos/*").unwrap().is_match("photos/x/a.jpg"));
+        assert!(matcher("photos/**").unwrap().is_match("photos/x/a.jpg"));
+        assert!(matcher("photos/[").unwrap_err().is::<WrongUsage>());
+    }
+}

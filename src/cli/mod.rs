@@ -1,0 +1,99 @@
+//! The `patina` command line: one file a subcommand.
+//!
+//! Rules that every subcommand keeps:
+//!
+//! - results go to stdout, everything else to stderr;
+//! - exit status 0 is success, 1 an operation that failed, 2 wrong usage;
+//! - an error is one line, `patina: …`, that says what to do next (SQL adds the lines with the caret);
+//! - a reader that goes away (`patina ls | head`) is no error;
+//! - a command that only reads never creates a database.
+//!
+//! A database is safe against being killed at any moment, so Ctrl-C needs no handler; the commands that can
+//! say something useful about how far they came ([`import`]) or that can stop a query early ([`sql`]) have one.
+
+mod check;
+mod demo;
+mod failure;
+mod get;
+mod import;
+mod interrupt;
+mod json;
+mod ls;
+mod open;
+mod output;
+mod put;
+mod repl;
+mod sources;
+mod sql;
+mod stat;
+mod status;
+mod tick;
+mod time;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use self::open::Folder;
+
+/// An object database whose compaction is a decay engine.
+#[derive(Parser)]
+#[command(name = "patina", version, about, max_term_width = 100)]
+struct Arguments {
+    /// The database's folder [default: $PATINA_DIR, else ./patina-data]
+    #[arg(short = 'C', long = "dir", value_name = "DIR", global = true)]
+    dir: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Open the terminal; statements come from stdin when that is not a terminal
+    Repl(repl::Arguments),
+    /// Store files, one object each, or stdin under a name
+    Put(put::Arguments),
+    /// Store files and whole trees
+    Import(import::Arguments),
+    /// Write an object's bytes, as they are now, to stdout or a file
+    Get(get::Arguments),
+    /// List objects
+    Ls(ls::Arguments),
+    /// Show everything about one object, with its history
+    Stat(stat::Arguments),
+    /// Run one round of decay
+    Tick(tick::Arguments),
+    /// Run SQL statements
+    Sql(sql::Arguments),
+    /// Show objects and bytes by stage and type, and the disk
+    Status(status::Arguments),
+    /// Show the whole life cycle on the samples that come with it
+    Demo(demo::Arguments),
+}
+
+/// Parses the command line, runs it, and turns what came of it into an exit status.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return failure::usage(&error),
+    };
+    let folder = Folder::choose(arguments.dir);
+    failure::exit(run(arguments.command, &folder))
+}
+
+fn run(command: Option<Command>, folder: &Folder) -> anyhow::Result<()> {
+    match command.unwrap_or_else(|| Command::Repl(repl::Arguments::default())) {
+        Command::Repl(arguments) => repl::run(&arguments, folder),
+        Command::Put(arguments) => put::run(&arguments, folder),
+        Command::Import(arguments) => import::run(&arguments, folder),
+        Command::Get(arguments) => get::run(&arguments, folder),
+        Command::Ls(arguments) => ls::run(&arguments, folder),
+        Command::Stat(arguments) => stat::run(&arguments, folder),
+        Command::Tick(arguments) => tick::run(&arguments, folder),
+        Command::Sql(arguments) => sql::run(&arguments, folder),
+        Command::Status(arguments) => status::run(&arguments, folder),
+        Command::Demo(arguments) => demo::run(&arguments),
+    }
+}

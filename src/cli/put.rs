@@ -1,0 +1,146 @@
+//! `patina put FILE…` and `patina put - --name N`: one object each.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use patinadb::{Patina, PutOptions};
+
+use super::failure::{self, AlreadyReported, WrongUsage, report};
+use super::open::Folder;
+use super::{check, output, sources};
+
+const STDIN: &str = "-";
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Files to store; `-` reads one object from stdin
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+
+    /// The object's name; without it a file is named by its path
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    #[command(flatten)]
+    options: ObjectOptions,
+}
+
+/// What `put` and `import` let an object be given on its way in.
+#[derive(clap::Args)]
+pub struct ObjectOptions {
+    /// The policy it decays by; without it the one that applies to its type
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<String>,
+
+    /// How fast it decays: 0.5 takes twice as long, 2 half as long
+    #[arg(long, value_name = "RATE")]
+    rate: Option<f64>,
+
+    /// Put it under a hold for this reason: nothing changes it until it is released
+    #[arg(long, value_name = "REASON")]
+    hold: Option<String>,
+
+    /// The tenant it belongs to
+    #[arg(long, value_name = "TENANT", default_value = patinadb::DEFAULT_TENANT)]
+    tenant: String,
+}
+
+impl ObjectOptions {
+    /// The same, for the library.
+    pub fn to_put_options(&self) -> PutOptions {
+        PutOptions {
+            tenant: self.tenant.clone(),
+            policy: self.policy.clone(),
+            rate: self.rate,
+            hold: self.hold.clone(),
+            ..PutOptions::default()
+        }
+    }
+}
+
+pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
+    let names = names(arguments)?;
+    let patina = folder.open_or_create()?;
+    let options = arguments.options.to_put_options();
+    let mut is_whole = true;
+    for (path, name) in arguments.files.iter().zip(&names) {
+        is_whole &= match put(&patina, path, name, &options) {
+            Err(error) if arguments.files.len() > 1 => {
+                failure::say(error)?;
+                false
+            }
+            put => put?,
+        };
+    }
+    patina.close()?;
+    if is_whole { Ok(()) } else { Err(AlreadyReported.into()) }
+}
+
+/// The name of every file, none of them twice: the second would overwrite the first.
+fn names(arguments: &Arguments) -> Result<Vec<String>> {
+    if let Some(name) = &arguments.name {
+        if arguments.files.len() > 1 {
+            bail!(WrongUsage("--name is for one file: put the others in a command of their own".into()));
+        }
+        return Ok(vec![name.clone()]);
+    }
+    let mut names = Vec::new();
+    let mut seen = BTreeSet::new();
+    for path in &arguments.files {
+        let name = name_of(path)?;
+        if !seen.insert(name.clone()) {
+            bail!(WrongUsage(format!("two files would be named {name}: put one of them with --name")));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn name_of(path: &Path) -> Result<String> {
+    if path.as_os_str() == STDIN {
+        bail!(WrongUsage("what comes from stdin needs a name: add --name NAME".into()));
+    }
+    sources::object_name(path, path, "").ok_or_else(|| {
+        anyhow!("{}: no object name can be made of this path: give one with --name", path.display())
+    })
+}
+
+/// Stores one file and says so; false if it is stored but something is wrong with it.
+fn put(patina: &Patina, path: &Path, name: &str, options: &PutOptions) -> Result<bool> {
+    let bytes = if path.as_os_str() == STDIN {
+        read_stdin()?
+    } else {
+        check::read(path).map_err(|line| anyhow!(line))?
+    };
+    patina.put_with(name, &bytes, options)?;
+    let info = patina.objects().stat(&options.tenant, name)?;
+    let shown = output::name(name);
+    let mut out = output::stdout();
+    writeln!(out, "{shown}: object {}, {}, {}", info.id, info.media_type, output::size(info.size))?;
+    out.flush()?;
+    let damage = check::damage(&bytes);
+    if let Some(damage) = damage {
+        report(&damage_line(&shown, damage));
+    }
+    Ok(damage.is_none())
+}
+
+/// The line for a picture that was stored but is not whole.
+pub fn damage_line(name: &str, damage: &str) -> String {
+    format!("{name} is {damage}: it is stored as it is; put a whole copy under this name to replace it")
+}
+
+fn read_stdin() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = io::stdin().lock().take(check::FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
+    let read = read.context("cannot read stdin")? as u64;
+    if read > check::FILE_BYTES_MAX {
+        bail!("stdin is longer than 1 GiB, the most one object can hold: split it");
+    }
+    if bytes.is_empty() {
+        bail!("stdin is empty: there is nothing to store");
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,20 @@
+//! Tests of the whole system: one file a promise, most of them through the real `patina` binary.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and it reads and writes files as a person would"
+)]
+
+mod architecture;
+mod bad_input;
+mod command_line;
+mod demo;
+mod kill_during_import_loses_nothing_acknowledged;
+mod licences;
+mod readme;
+mod sandbox;
+mod two_processes;
+mod whole_life_cycle;
