@@ -51,6 +51,7 @@ pub struct PendingBlob {
 
 pub(crate) struct PendingInner {
     pub file: Arc<BlobFile>,
+    pub keyspace: KeyspaceId,
     pub key: Bytes,
     pub blob: BlobRef,
 }
@@ -62,8 +63,8 @@ impl Drop for PendingInner {
 }
 
 impl PendingBlob {
-    pub(crate) fn new(file: Arc<BlobFile>, key: Bytes, blob: BlobRef) -> Self {
-        Self { inner: Arc::new(PendingInner { file, key, blob }) }
+    pub(crate) fn new(file: Arc<BlobFile>, keyspace: KeyspaceId, key: Bytes, blob: BlobRef) -> Self {
+        Self { inner: Arc::new(PendingInner { file, keyspace, key, blob }) }
     }
 
     /// Where the blob is.
@@ -111,7 +112,7 @@ impl WriteBatch {
         self.ops.push(Op { kind: Kind::Value, keyspace: keyspace.id(), key, value });
     }
 
-    /// Sets a key to a blob that was appended under that key.
+    /// Sets a key to a blob that was appended under that key of that keyspace.
     pub fn put_blob(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, blob: &PendingBlob) {
         let value = blob.inner.blob.encode().into();
         self.ops.push(Op { kind: Kind::BlobRef, keyspace: keyspace.id(), key: key.into(), value });
@@ -172,8 +173,13 @@ impl WriteBatch {
             }
         }
         let blob_ops = self.ops.iter().filter(|op| op.kind == Kind::BlobRef);
-        if blob_ops.zip(&self.blobs).any(|(op, blob)| op.key != blob.inner.key) {
-            return Err(Error::invalid("a blob must be put under the key that it was appended under"));
+        let is_elsewhere = |(op, blob): (&Op, &PendingBlob)| {
+            (op.keyspace, &op.key) != (blob.inner.keyspace, &blob.inner.key)
+        };
+        if blob_ops.zip(&self.blobs).any(is_elsewhere) {
+            return Err(Error::invalid(
+                "a blob must be put under the key and keyspace that it was appended under",
+            ));
         }
         Ok(())
     }

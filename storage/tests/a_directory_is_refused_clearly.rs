@@ -22,6 +22,14 @@ fn a_foreign_directory_is_refused_and_untouched() {
 }
 
 #[test]
+fn a_new_volume_is_an_empty_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("lost+found")).unwrap();
+    Db::open(dir.path(), Options::default()).unwrap();
+    assert!(dir.path().join("lost+found").exists());
+}
+
+#[test]
 fn a_missing_directory_is_made_only_if_asked() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("a/b");

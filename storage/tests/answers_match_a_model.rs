@@ -5,6 +5,7 @@
 use patina_storage::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::ops::{Bound, RangeBounds};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,6 +20,12 @@ enum Step {
     CompactBins,
     Reopen,
     Kill,
+    /// After so many calls the disk fails, or is full, until it is healed.
+    Fail {
+        after: u64,
+        full: bool,
+    },
+    Heal,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -33,6 +40,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::CompactBins),
         1 => Just(Step::Reopen),
         1 => Just(Step::Kill),
+        1 => (0u64..40, any::<bool>()).prop_map(|(after, full)| Step::Fail { after, full }),
+        2 => Just(Step::Heal),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -73,7 +82,11 @@ impl BinOwner for Keeper {
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
 fn key(key: u8) -> Vec<u8> {
-    [b"key/", &[key / 16][..], &vec![key; usize::from(key % 5)]].concat()
+    match key % 8 {
+        // Keys at the ends of prefixes: none, and bytes that have no successor.
+        0 => vec![0xff; usize::from(key / 64)],
+        _ => [b"key/", &[key / 16][..], &vec![key; usize::from(key % 5)]].concat(),
+    }
 }
 
 fn value(value: u16) -> Vec<u8> {
@@ -81,18 +94,85 @@ fn value(value: u16) -> Vec<u8> {
 }
 
 fn check(keyspace: &Keyspace, snapshot: Option<&Snapshot>, model: &Model, probe: u8) {
-    let probe = key(probe);
-    let (iter, found) = match snapshot {
-        Some(snapshot) => {
-            (snapshot.range(keyspace, probe.clone()..), snapshot.get(keyspace, &probe).unwrap())
-        }
-        None => (keyspace.range(probe.clone()..), keyspace.get(&probe).unwrap()),
+    let (low, high) = (key(probe), key(probe.wrapping_mul(67)));
+    let found = match snapshot {
+        Some(snapshot) => snapshot.get(keyspace, &low).unwrap(),
+        None => keyspace.get(&low).unwrap(),
     };
-    assert_eq!(found.as_deref(), model.get(&probe).map(|value| &value[..]));
-    let found: Vec<_> =
-        iter.map(|entry| entry.unwrap()).map(|e| (e.key().to_vec(), e.value().unwrap().to_vec())).collect();
-    let expected: Vec<_> = model.range(probe..).map(|(key, value)| (key.clone(), value.clone())).collect();
-    assert_eq!(found, expected);
+    assert_eq!(found.as_deref(), model.get(&low).map(|value| &value[..]));
+    // Many of these are empty, and many end before they begin.
+    let ends = [
+        (Bound::Included(low.clone()), Bound::Unbounded),
+        (Bound::Excluded(low.clone()), Bound::Included(high.clone())),
+        (Bound::Included(low.clone()), Bound::Excluded(high.clone())),
+        (Bound::Excluded(high.clone()), Bound::Excluded(low.clone())),
+        (Bound::Excluded(low.clone()), Bound::Excluded(low.clone())),
+        (Bound::Unbounded, Bound::Included(high)),
+    ];
+    for range in ends {
+        let iter = match snapshot {
+            Some(snapshot) => snapshot.range(keyspace, range.clone()),
+            None => keyspace.range(range.clone()),
+        };
+        let expected = model.iter().filter(|(key, _)| range.contains(*key));
+        assert!(contents(iter).iter().map(|(k, v)| (k, v)).eq(expected), "{range:?}");
+    }
+    for prefix in [&low[..low.len() / 2], &[], &[0xff], &[0xff, 0xff]] {
+        let iter = match snapshot {
+            Some(snapshot) => snapshot.prefix(keyspace, prefix),
+            None => keyspace.prefix(prefix),
+        };
+        let expected = model.iter().filter(|(key, _)| key.starts_with(prefix));
+        assert!(contents(iter).iter().map(|(k, v)| (k, v)).eq(expected), "prefix {prefix:?}");
+    }
+}
+
+fn contents(iter: Iter) -> Vec<(Vec<u8>, Vec<u8>)> {
+    iter.map(|entry| entry.unwrap()).map(|e| (e.key().to_vec(), e.value().unwrap().to_vec())).collect()
+}
+
+/// One step of work. What it writes is in the model when it is acknowledged.
+fn work(db: &Db, keyspace: &Keyspace, step: Step, model: &mut Model) -> Result<()> {
+    match step {
+        Step::Write(ops) => {
+            let mut batch = db.batch();
+            let mut next = model.clone();
+            for (k, v) in ops {
+                match v {
+                    Some(v) => {
+                        next.insert(key(k), value(v));
+                        batch.put(keyspace, key(k), value(v));
+                    }
+                    None => {
+                        next.remove(&key(k));
+                        batch.delete(keyspace, key(k));
+                    }
+                }
+            }
+            db.write(batch, Durability::Buffered)?;
+            *model = next;
+        }
+        Step::Blob(k, v) => {
+            let bin = Bin { class: k % 2, due_ms: u64::from(v % 5) };
+            let blob = db.append_blob(keyspace, bin, &key(k), &value(v), Compression::Fast)?;
+            let mut batch = db.batch();
+            batch.put_blob(keyspace, key(k), &blob);
+            db.write(batch, Durability::Buffered)?;
+            model.insert(key(k), value(v));
+        }
+        Step::Flush => db.flush()?,
+        Step::Compact => db.compact()?,
+        Step::CompactBins => {
+            db.seal_bins()?;
+            for file in db.blob_files(keyspace)? {
+                let report = db.compact_bin(keyspace, file.id, &Keeper)?;
+                assert!(!report.busy);
+                assert_eq!(report.retired, file.live_bytes * 2 < file.bytes || file.bytes == 0);
+            }
+        }
+        _ => unreachable!("no work"),
+    }
+    Ok(())
 }
 
 proptest! {
@@ -113,49 +193,25 @@ proptest! {
         let (mut db, mut keyspace) = open(&vfs);
         for (n, step) in steps.into_iter().enumerate() {
             match step {
-                Step::Write(ops) => {
-                    let mut batch = db.batch();
-                    for (k, v) in ops {
-                        match v {
-                            Some(v) => {
-                                model.insert(key(k), value(v));
-                                batch.put(&keyspace, key(k), value(v));
-                            }
-                            None => {
-                                model.remove(&key(k));
-                                batch.delete(&keyspace, key(k));
-                            }
-                        }
-                    }
-                    db.write(batch, Durability::Buffered).unwrap();
-                }
-                Step::Blob(k, v) => {
-                    let bin = Bin { class: k % 2, due_ms: u64::from(v % 5) };
-                    let blob = db.append_blob(&keyspace, bin, &key(k), &value(v), Compression::Fast).unwrap();
-                    let mut batch = db.batch();
-                    batch.put_blob(&keyspace, key(k), &blob);
-                    db.write(batch, Durability::Buffered).unwrap();
-                    model.insert(key(k), value(v));
-                }
                 Step::Snapshot => snapshots.push((db.snapshot(), model.clone())),
                 Step::DropSnapshot => drop(snapshots.pop()),
-                Step::Flush => db.flush().unwrap(),
-                Step::Compact => db.compact().unwrap(),
-                Step::CompactBins => {
-                    db.seal_bins().unwrap();
-                    for file in db.blob_files(&keyspace).unwrap() {
-                        let report = db.compact_bin(&keyspace, file.id, &Keeper).unwrap();
-                        prop_assert!(!report.busy);
-                        prop_assert_eq!(report.retired, file.live_bytes * 2 < file.bytes || file.bytes == 0);
-                    }
-                }
+                Step::Fail { after, full: true } => vfs.fill_after(after),
+                Step::Fail { after, full: false } => vfs.fail_after(after),
+                Step::Heal => vfs.heal(),
                 Step::Reopen | Step::Kill => {
+                    vfs.heal();
                     snapshots.clear();
                     if matches!(step, Step::Kill) {
                         vfs = vfs.kill();
                     }
                     drop((db, keyspace));
                     (db, keyspace) = open(&vfs);
+                }
+                step => {
+                    if let Err(error) = work(&db, &keyspace, step, &mut model) {
+                        let expected = [ErrorKind::Io, ErrorKind::NoSpace, ErrorKind::ReadOnly];
+                        prop_assert!(expected.contains(&error.kind()), "{error}");
+                    }
                 }
             }
             check(&keyspace, None, &model, n as u8);

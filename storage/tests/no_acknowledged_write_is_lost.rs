@@ -176,3 +176,65 @@ fn a_second_crash_during_recovery_changes_nothing() {
     }
     panic!("recovery takes more than 500 calls");
 }
+
+/// Recovery ends a log at the first record whose blob is not there; what was acknowledged must not come after it.
+#[test]
+fn a_synced_write_outlives_a_buffered_blob_before_it() {
+    let vfs = MemVfs::new();
+    let (db, pairs, blobs) = open(&vfs).unwrap();
+    let bin = Bin { class: 0, due_ms: 1 };
+    for round in 0..3u8 {
+        let key = vec![round];
+        let blob = db.append_blob(&blobs, bin, &key, &[round; 300], Compression::None).unwrap();
+        let mut batch = db.batch();
+        batch.put_blob(&blobs, key.clone(), &blob);
+        db.write(batch, Durability::Buffered).unwrap();
+        pairs.put(key, "v").unwrap();
+        let (_db, pairs, blobs) = open(&vfs.crash()).unwrap();
+        assert_eq!(pairs.range(..).count(), usize::from(round) + 1);
+        assert_eq!(blobs.range(..).count(), usize::from(round) + 1);
+    }
+}
+
+/// Buffered writes may be lost with the power, last ones first; the database must open all the same.
+#[test]
+fn buffered_blobs_leave_no_hole_at_any_moment() {
+    let vfs = MemVfs::new();
+    let (db, pairs, blobs) = open(&vfs).unwrap();
+    for i in 0..120u32 {
+        let key = format!("blob{i:03}");
+        let bin = Bin { class: 0, due_ms: 1 };
+        let blob =
+            db.append_blob(&blobs, bin, key.as_bytes(), &blob_bytes(i % 50), Compression::None).unwrap();
+        let mut batch = db.batch();
+        batch.put_blob(&blobs, key, &blob);
+        batch.put(&pairs, format!("{i:03}"), vec![0; 300]);
+        db.write(batch, Durability::Buffered).unwrap();
+        let (_db, pairs, blobs) = open(&vfs.crash()).unwrap_or_else(|error| panic!("write {i}: {error}"));
+        let found: Vec<_> = blobs.range(..).map(|entry| entry.unwrap().value().unwrap()).collect();
+        assert_eq!(found.len(), pairs.range(..).count());
+    }
+}
+
+/// Each attempt to open may die at the same place and leave its own traces, such as a log that was never begun.
+#[test]
+fn deaths_during_recovery_add_up_to_nothing() {
+    let vfs = MemVfs::new();
+    vfs.fail_after(150);
+    let mut done = Acknowledged::default();
+    assert!(script(&vfs, &mut done).is_err());
+    for call in 0..500 {
+        let mut vfs = vfs.kill();
+        let mut opened = false;
+        for attempt in 0..4 {
+            vfs.fail_after(call);
+            opened = open(&vfs).is_ok();
+            vfs = if attempt == 2 { vfs.crash() } else { vfs.kill() };
+        }
+        verify(&vfs, &done, &format!("four deaths at call {call}"));
+        if opened {
+            return;
+        }
+    }
+    panic!("recovery takes more than 500 calls");
+}

@@ -85,3 +85,16 @@ fn a_lost_or_truncated_file_is_an_error() {
         }
     }
 }
+
+/// Whoever is to salvage it must find what the first failure found, not the traces of each attempt.
+#[test]
+fn a_database_that_cannot_be_opened_stays_as_it_is() {
+    let vfs = small_database();
+    let names = vfs.list(Path::new("db")).unwrap();
+    let table = names.iter().find(|name| name.ends_with(".sst")).unwrap();
+    vfs.damage(&Path::new("db").join(table), |bytes| bytes.truncate(bytes.len() - 1)).unwrap();
+    let calls = vfs.writes();
+    assert_eq!(read_all(&vfs).unwrap_err().kind(), ErrorKind::Corruption);
+    assert_eq!(vfs.list(Path::new("db")).unwrap(), names);
+    assert_eq!(vfs.writes(), calls);
+}

@@ -109,6 +109,20 @@ fn decay_never_overtakes_a_writer() {
                 }
             }
         });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                // A reader with one: the files of what it sees stay, whatever is rewritten meanwhile.
+                while !stop.load(Ordering::Relaxed) {
+                    let snapshot = db.snapshot();
+                    let read = || -> Vec<_> {
+                        snapshot.range(&keyspace, ..).map(|entry| entry.unwrap().value().unwrap()).collect()
+                    };
+                    let first = read();
+                    std::thread::yield_now();
+                    assert_eq!(first, read());
+                }
+            });
+        }
         for round in 0..400u64 {
             for key in 0..8u8 {
                 let bytes = [b"new ", &round.to_be_bytes()[..]].concat();
@@ -129,4 +143,97 @@ fn decay_never_overtakes_a_writer() {
         }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+/// A compaction may leave only the newest version of a key, and a reader that decided earlier what "now" is would find none.
+#[test]
+fn a_key_that_is_always_there_is_always_found() {
+    let (db, keyspace) = open();
+    let put = || {
+        let bin = Bin { class: 0, due_ms: 1 };
+        let blob = db.append_blob(&keyspace, bin, b"key", b"value", Compression::None).unwrap();
+        let mut batch = db.batch();
+        batch.put_blob(&keyspace, "key", &blob);
+        db.write(batch, Durability::Buffered).unwrap();
+    };
+    put();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    assert!(keyspace.blob_ref(b"key").unwrap().is_some());
+                    assert!(keyspace.get(b"key").unwrap().is_some());
+                    assert_eq!(keyspace.range(..).count(), 1);
+                }
+            });
+        }
+        for _ in 0..300 {
+            put();
+            db.flush().unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// Whoever closes a database may do so in the midst of others' work: each call of theirs succeeds wholly or is refused.
+#[test]
+fn closing_races_with_everything() {
+    for round in 0..12u64 {
+        let vfs = MemVfs::new();
+        let db = Db::open_with(
+            Arc::new(vfs.clone()),
+            Path::new("db"),
+            Options {
+                memtable_bytes: 4 << 10,
+                blob_file_bytes: 4 << 10,
+                l0_tables_trigger: 1,
+                ..Options::default()
+            },
+        )
+        .unwrap();
+        let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
+        let acknowledged: Vec<u64> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..3u8)
+                .map(|thread| {
+                    let (db, keyspace) = (db.clone(), keyspace.clone());
+                    scope.spawn(move || {
+                        for i in 0u64.. {
+                            let key = [&[thread][..], &i.to_be_bytes()].concat();
+                            let bin = Bin { class: thread, due_ms: i % 3 };
+                            let written = db
+                                .append_blob(&keyspace, bin, &key, &[thread; 200], Compression::None)
+                                .and_then(|blob| {
+                                    let mut batch = db.batch();
+                                    batch.put_blob(&keyspace, key, &blob);
+                                    db.write(batch, Durability::Buffered)
+                                });
+                            if let Err(error) = written {
+                                assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+                                return i;
+                            }
+                        }
+                        0
+                    })
+                })
+                .collect();
+            let maintenance = (db.clone(), keyspace.clone());
+            scope.spawn(move || {
+                let (db, _keyspace) = maintenance;
+                while db.flush().and_then(|()| db.compact()).is_ok() {}
+            });
+            std::thread::sleep(std::time::Duration::from_millis(5 + round));
+            db.clone().close().unwrap();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        for image in [vfs.crash(), vfs.kill()] {
+            let db = Db::open_with(Arc::new(image), Path::new("db"), Options::default()).unwrap();
+            let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
+            for (thread, count) in (0u8..).zip(&acknowledged) {
+                let found: Vec<_> =
+                    keyspace.prefix(&[thread]).map(|entry| entry.unwrap().value().unwrap()).collect();
+                assert_eq!(found.len() as u64, *count, "closing makes even buffered writes durable");
+            }
+        }
+    }
 }

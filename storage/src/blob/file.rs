@@ -52,6 +52,13 @@ pub(crate) struct BlobFile {
     pending: AtomicU64,
 }
 
+/// Why a file could not be sealed.
+#[derive(Debug)]
+pub(crate) enum SealError {
+    Write(Error),
+    Sync(Error),
+}
+
 /// A record as it lies in the file, checked but not decompressed.
 pub(crate) struct StoredRecord {
     pub encoding: Encoding,
@@ -187,6 +194,10 @@ impl BlobFile {
         self.pending.load(Ordering::Acquire)
     }
 
+    pub(crate) fn is_durable(&self) -> bool {
+        self.synced.load(Ordering::Acquire) >= self.position.load(Ordering::Acquire)
+    }
+
     /// Makes durable what was appended before the call.
     pub(crate) fn sync(&self) -> Result<()> {
         let Some(file) = self.writing.read().clone() else { return Ok(()) };
@@ -201,16 +212,23 @@ impl BlobFile {
 
     /// Writes the index, makes the file durable and closes it; gives the length of the records' part and their number. Nothing happens
     /// if it is sealed.
-    pub(crate) fn seal(&self) -> Result<(u64, u64)> {
-        let index = self.index.lock();
+    ///
+    /// # Errors
+    /// [`SealError::Write`]: it is open as before. [`SealError::Sync`]: nobody knows what of it is durable.
+    pub(crate) fn seal(&self) -> std::result::Result<(u64, u64), SealError> {
+        let mut index = self.index.lock();
         let (position, records) = self.size();
         let file = self.writing.read().clone();
         if let Some(file) = file {
             let mut tail = index.clone();
             tail.extend_from_slice(&encode_trailer(self.id, position, &index, records));
-            file.write_all_at(&tail, position).map_err(|source| Error::io("write", &self.path, source))?;
-            file.sync().map_err(|source| Error::io("sync", &self.path, source))?;
+            // What a failed append left behind would hide the trailer, which is looked for at the end.
+            let written = file.truncate(position).and_then(|()| file.write_all_at(&tail, position));
+            written.map_err(|source| SealError::Write(Error::io("write", &self.path, source)))?;
+            file.sync().map_err(|source| SealError::Sync(Error::io("sync", &self.path, source)))?;
             *self.writing.write() = None;
+            // From here on it is read from the file; the memory would stay as long as the database.
+            *index = Vec::new();
         }
         Ok((position, records))
     }

@@ -175,15 +175,17 @@ impl<O: BinOwner> Run<'_, O> {
         if kept_bytes * 2 < self.report.bytes {
             self.carry()?;
         }
-        // The references away from this file must be durable before it may go.
-        self.db.sync()?;
+        let mut is_dead = true;
         for record in &records {
-            if self.live(record)?.is_some() {
-                return Ok(());
-            }
+            is_dead = is_dead && self.live(record)?.is_none();
         }
-        self.inner().retire(&self.file)?;
-        self.report.retired = true;
+        // Whatever took the last references away must be durable before the file may go, so this comes after looking. No new
+        // reference can come: the file is sealed, and no write into it waits for its batch.
+        self.db.sync()?;
+        if is_dead {
+            self.inner().retire(&self.file)?;
+            self.report.retired = true;
+        }
         Ok(())
     }
 
@@ -225,7 +227,7 @@ impl<O: BinOwner> Run<'_, O> {
         let inner = self.inner();
         let blobs = || self.group.iter().flat_map(|(_, blobs)| blobs);
         for blob in blobs() {
-            blob.inner.file.sync()?;
+            blob.inner.file.sync().map_err(|error| inner.fail(error))?;
         }
         for blob in blobs() {
             blob.inner.file.read(&inner.blobs().handles, blob.key(), blob.blob_ref())?;
@@ -248,7 +250,7 @@ impl<O: BinOwner> Run<'_, O> {
             let Some((blob, seqno)) = self.live(&record)? else { continue };
             let stored = self.file.read_stored(&inner.blobs().handles, &record.key, blob)?;
             let carried = inner.append_stored(self.contents, bin, &record.key, &stored)?;
-            carried.inner.file.sync()?;
+            carried.inner.file.sync().map_err(|error| inner.fail(error))?;
             carried.inner.file.read_stored(&inner.blobs().handles, &record.key, carried.blob_ref())?;
             let mut batch = WriteBatch::default();
             batch.require_version(self.contents, record.key.clone(), seqno);

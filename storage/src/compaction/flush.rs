@@ -15,7 +15,7 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
     let state = inner.read_state();
     let Some(memtable) = state.sealed.last().cloned() else { return Ok(false) };
     // The tables will refer to blobs whose log records go away with the log.
-    inner.blobs().sync_open()?;
+    inner.blobs().sync_open().map_err(|error| inner.fail(error))?;
     let mut tables = Vec::new();
     let flushed = memtable
         .keyspaces()
@@ -25,8 +25,9 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
             Ok(())
         })
         .and_then(|()| inner.sync_dir());
+    let ids: Vec<_> = tables.iter().map(|(_, table)| table.id).collect();
     if let Err(error) = flushed {
-        inner.remove_tables(tables.iter().map(|(_, table)| table.id));
+        inner.remove_tables(ids);
         return Err(error);
     }
     let newer =
@@ -41,13 +42,14 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
             .collect(),
         ..Edit::default()
     };
-    inner.apply(edit, |state: &mut ReadState| {
+    let applied = inner.apply(edit, |state: &mut ReadState| {
         state.sealed.retain(|other| !Arc::ptr_eq(other, &memtable));
         let version = Arc::make_mut(&mut state.version);
         for (keyspace, table) in tables {
             Arc::make_mut(version.entry(keyspace).or_default()).add(0, table);
         }
-    })?;
+    });
+    applied.inspect_err(|_| inner.remove_outputs(ids))?;
     inner.remove_logs_before(first_log);
     Ok(true)
 }
@@ -129,7 +131,7 @@ impl Drop for Output<'_> {
 
 impl Inner {
     /// Makes the names of new files durable.
-    pub(super) fn sync_dir(&self) -> Result<()> {
+    pub(crate) fn sync_dir(&self) -> Result<()> {
         self.vfs.sync_dir(&self.dir).map_err(|source| Error::io("sync", &self.dir, source))
     }
 }

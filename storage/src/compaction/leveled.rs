@@ -105,7 +105,8 @@ fn merge(inner: &Inner, job: &Job) -> Result<()> {
         inner.remove_tables(outputs.iter().map(|table| table.id));
         return Err(error);
     }
-    install(inner, job, outputs)?;
+    let ids: Vec<_> = outputs.iter().map(|table| table.id).collect();
+    install(inner, job, outputs).inspect_err(|_| inner.remove_outputs(ids))?;
     inner.remove_tables(job.inputs.iter().flat_map(|(_, tables)| tables).map(|table| table.id));
     Ok(())
 }

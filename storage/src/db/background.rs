@@ -1,8 +1,8 @@
 //! The two threads: one flushes sealed memtables, one compacts tables.
 //!
-//! Both sleep on one condition and look for work when woken. A failed job is tried again after a pause that doubles; meanwhile
-//! its error is what a writer that must wait for it gets, instead of waiting for ever. A job that finds the database
-//! failed (`fatal`) or closing does nothing.
+//! Both sleep on one condition and look for work when woken. A failed job is tried again after a pause that doubles (a call to
+//! flush ends it); meanwhile its error is what a writer that must wait for it gets, instead of waiting for ever. A job that
+//! finds the database failed (`fatal`) or closing does nothing.
 
 use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,7 +23,27 @@ pub(super) struct Background {
 struct Signals {
     /// Counts wakes, so that none is missed between looking for work and going to sleep.
     wakes: u64,
-    error: Option<(ErrorKind, String)>,
+    /// Why each [`Job`] failed last, until it is tried again with success, or by request.
+    errors: [Option<(ErrorKind, String)>; 2],
+    /// Counts requests to try again at once.
+    retries: u64,
+}
+
+/// What a thread does.
+#[derive(Clone, Copy)]
+pub(super) enum Job {
+    Flush,
+    Compact,
+}
+
+impl Job {
+    /// `false` if there is nothing to do.
+    fn run(self, inner: &Inner) -> Result<bool> {
+        match self {
+            Self::Flush => crate::compaction::flush_one(inner),
+            Self::Compact => crate::compaction::compact_one(inner),
+        }
+    }
 }
 
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -55,17 +75,27 @@ impl Background {
         }
     }
 
-    fn set_error(&self, error: Option<&Error>) {
-        self.signals.lock().error = error.map(|error| (error.kind(), error.to_string()));
+    fn set_error(&self, job: Job, error: Option<&Error>) {
+        self.signals.lock().errors[job as usize] = error.map(|error| (error.kind(), error.to_string()));
         self.wake();
+    }
+
+    /// Forgets why a job failed, and lets it be tried again without a pause.
+    pub(super) fn retry(&self, job: Job) {
+        let mut signals = self.signals.lock();
+        if signals.errors[job as usize].take().is_some() {
+            signals.retries += 1;
+            signals.wakes += 1;
+            self.changed.notify_all();
+        }
     }
 }
 
 impl Inner {
-    /// The error that keeps the background from making room.
-    pub(super) fn check_background(&self) -> Result<()> {
+    /// The error that keeps a job from being done.
+    pub(super) fn check_background(&self, job: Job) -> Result<()> {
         self.check_writable()?;
-        match &self.background.signals.lock().error {
+        match &self.background.signals.lock().errors[job as usize] {
             Some((kind, message)) => Err(Error::new(*kind, message.clone())),
             None => Ok(()),
         }
@@ -91,8 +121,9 @@ impl Closer {
             // A panic of the thread was reported by the panic hook; closing goes on.
             let _ = thread.join();
         }
-        self.inner.seal_all_bins()?;
-        self.inner.finish_log()
+        // A bin that cannot be sealed is recovered by the next opening; the log must be durable all the same.
+        let sealed = self.inner.seal_all_bins();
+        self.inner.finish_log().and(sealed)
     }
 }
 
@@ -103,14 +134,10 @@ impl Drop for Closer {
     }
 }
 
-type Job = fn(&Inner) -> Result<bool>;
-
 /// Starts the threads of an opened database.
 pub(super) fn start(inner: &Arc<Inner>) -> Result<Closer> {
     let closer = Closer { inner: inner.clone(), threads: Mutex::new(Vec::new()) };
-    let jobs: [(&str, Job); 2] =
-        [("patina-flush", crate::compaction::flush_one), ("patina-compact", crate::compaction::compact_one)];
-    for (name, job) in jobs {
+    for (name, job) in [("patina-flush", Job::Flush), ("patina-compact", Job::Compact)] {
         let inner = inner.clone();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
@@ -126,31 +153,32 @@ fn run(inner: &Inner, job: Job) {
     let background = &inner.background;
     let mut pause = RETRY_PAUSE_MIN;
     loop {
-        let wakes = background.signals.lock().wakes;
+        let Signals { wakes, retries, .. } = *background.signals.lock();
         if background.is_closing() {
             return;
         }
-        let outcome = if inner.fatal.get().is_some() { Ok(false) } else { job(inner) };
-        let mut retry = None;
+        let outcome = if inner.fatal.get().is_some() { Ok(false) } else { job.run(inner) };
         match outcome {
-            Ok(true) => {
+            Ok(more) => {
                 pause = RETRY_PAUSE_MIN;
-                background.set_error(None);
-                continue;
+                if more || background.signals.lock().errors[job as usize].is_some() {
+                    background.set_error(job, None);
+                    continue;
+                }
+                let mut signals = background.signals.lock();
+                if signals.wakes == wakes && !background.is_closing() {
+                    background.changed.wait(&mut signals);
+                }
             }
-            Ok(false) => {}
             Err(error) => {
-                background.set_error(Some(&error));
-                retry = Some(pause);
+                background.set_error(job, Some(&error));
+                // Not ended by a mere wake: two failing threads would wake each other without end.
+                let is_waiting =
+                    |signals: &mut Signals| signals.retries == retries && !background.is_closing();
+                let mut signals = background.signals.lock();
+                background.changed.wait_while_for(&mut signals, is_waiting, pause);
                 pause = (pause * 2).min(RETRY_PAUSE_MAX);
             }
-        }
-        let mut signals = background.signals.lock();
-        match retry {
-            _ if background.is_closing() => return,
-            Some(pause) => drop(background.changed.wait_for(&mut signals, pause)),
-            None if signals.wakes == wakes => background.changed.wait(&mut signals),
-            None => {}
         }
     }
 }

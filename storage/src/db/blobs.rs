@@ -6,7 +6,7 @@
 
 use super::{Db, Inner, Keyspace};
 use crate::batch::PendingBlob;
-use crate::blob::{BlobFile, BlobHandles, StoredRecord};
+use crate::blob::{BlobFile, BlobHandles, SealError, StoredRecord};
 use crate::compress::{Encoding, compress_blob};
 use crate::error::{Error, Result};
 use crate::manifest::{BlobEdit, Edit};
@@ -14,6 +14,7 @@ use crate::types::{Bin, BlobRef, Compression, FileId, Seqno};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) struct Blobs {
@@ -21,7 +22,7 @@ pub(crate) struct Blobs {
     files: RwLock<BTreeMap<FileId, Arc<BlobFile>>>,
     /// The open file of each bin, in the order of opening (file ids grow).
     open: Mutex<HashMap<Bin, Arc<BlobFile>>>,
-    retired: Mutex<Vec<(Seqno, Arc<BlobFile>)>>,
+    pub(super) retired: Mutex<Vec<(Seqno, Arc<BlobFile>)>>,
 }
 
 impl Blobs {
@@ -52,7 +53,7 @@ impl Blobs {
 
     /// Makes all appended bytes durable.
     pub(crate) fn sync_open(&self) -> Result<()> {
-        let open: Vec<_> = self.open.lock().values().cloned().collect();
+        let open: Vec<_> = self.open.lock().values().filter(|file| !file.is_durable()).cloned().collect();
         open.iter().try_for_each(|file| file.sync())
     }
 }
@@ -106,12 +107,12 @@ impl Inner {
         (encoding, payload): (Encoding, &[u8]),
         len: u64,
     ) -> Result<PendingBlob> {
-        self.check_writable()?;
         loop {
+            self.check_writable()?;
             let file = self.open_bin(bin)?;
             // Sealed between the two calls: take the bin's next file.
             let Some(blob) = file.append(keyspace.id(), key, encoding, payload, len)? else { continue };
-            let pending = PendingBlob::new(file.clone(), Bytes::copy_from_slice(key), blob);
+            let pending = PendingBlob::new(file.clone(), keyspace.id(), Bytes::copy_from_slice(key), blob);
             if file.size().0 >= self.options.blob_file_bytes {
                 self.seal_if_open(&file)?;
             }
@@ -122,8 +123,13 @@ impl Inner {
     /// The open file of a bin, made if there is none; the oldest open file of the class is sealed if there would be too many.
     fn open_bin(&self, bin: Bin) -> Result<Arc<BlobFile>> {
         let mut open = self.blobs.open.lock();
-        if let Some(file) = open.get(&bin) {
-            return Ok(file.clone());
+        if let Some(file) = open.get(&bin).cloned() {
+            if !file.is_sealed() {
+                return Ok(file);
+            }
+            // Its end is written, but the edit that says so failed.
+            self.seal_bin(&file)?;
+            open.remove(&bin);
         }
         let same_class = open.values().filter(|file| file.bin.class == bin.class);
         if same_class.clone().count() >= self.options.open_bins_max
@@ -134,17 +140,30 @@ impl Inner {
         }
         let id = self.new_file_id();
         let path = self.dir.join(super::open::file_name(id, super::open::BLOB_SUFFIX));
-        let file = Arc::new(BlobFile::create(&*self.vfs, path, id, bin)?);
-        self.vfs.sync_dir(&self.dir).map_err(|source| Error::io("sync", &self.dir, source))?;
-        self.apply(Edit { blobs: vec![BlobEdit::Open { id, bin }], ..Edit::default() }, |_| {})?;
+        let file = self.create_blob_file(&path, id, bin).inspect_err(|_| {
+            // If nobody knows whether the edit counts, the file stays.
+            if self.fatal.get().is_none() {
+                let _ = self.vfs.remove(&path);
+            }
+        })?;
         self.blobs.files.write().insert(id, file.clone());
         open.insert(bin, file.clone());
         Ok(file)
     }
 
+    fn create_blob_file(&self, path: &Path, id: FileId, bin: Bin) -> Result<Arc<BlobFile>> {
+        let file = Arc::new(BlobFile::create(&*self.vfs, path.to_owned(), id, bin)?);
+        self.sync_dir()?;
+        self.apply(Edit { blobs: vec![BlobEdit::Open { id, bin }], ..Edit::default() }, |_| {})?;
+        Ok(file)
+    }
+
     pub(super) fn seal_bin(&self, file: &BlobFile) -> Result<()> {
-        // A file that cannot be sealed stays open in the manifest: the next opening recovers it.
-        let (bytes, records) = file.seal()?;
+        // A file that cannot be sealed stays open in the manifest: the next try, or the next opening, seals it.
+        let (bytes, records) = file.seal().map_err(|failed| match failed {
+            SealError::Write(error) => error,
+            SealError::Sync(error) => self.fail(error),
+        })?;
         self.apply(
             Edit { blobs: vec![BlobEdit::Seal { id: file.id, bytes, records }], ..Edit::default() },
             |_| {},
@@ -184,9 +203,10 @@ impl Inner {
 
     /// Unlinks the retired files that no snapshot can see.
     pub(crate) fn unlink_retired(&self) {
+        let mut retired = self.blobs.retired.lock();
+        // Read under the lock: a file that was retired after a look at the snapshots may be seen by one that came after that look.
         let oldest = self.oldest_snapshot();
         let free = |retired_at: &Seqno| oldest.is_none_or(|oldest| oldest >= *retired_at);
-        let mut retired = self.blobs.retired.lock();
         for (_, file) in retired.extract_if(.., |(retired_at, _)| free(retired_at)) {
             self.blobs.files.write().remove(&file.id);
             self.blobs.handles.forget(file.id);

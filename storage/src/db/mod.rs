@@ -1,8 +1,7 @@
 //! The database handle and the state behind it.
 //!
-//! Locks, in the order in which they may be taken: `commit` (log and sequence numbers) → `manifest` → `state` (the read state's
-//! pointer, held for moments). Reading takes only `state`, shared, and never across I/O. `bins` (which blob files are open) is
-//! taken before `manifest` and never with `commit` held.
+//! Locks, in the order in which they may be taken: `commit` (log and sequence numbers) → `bins` (which blob files are open) →
+//! `manifest` → `state` (the read state's pointer, held for moments). Reading takes only `state`, shared, and never across I/O.
 //!
 //! Threads: one flushes, one compacts tables (`background.rs`); a bin compaction runs on its caller's thread.
 
@@ -21,7 +20,7 @@ pub use stats::{KeyspaceStats, Stats};
 
 use crate::batch::WriteBatch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::LogWriter;
+use crate::log::{AppendError, LogWriter};
 use crate::manifest::{Edit, Manifest};
 use crate::options::{KeyspaceOptions, Options};
 use crate::sst::BlockCache;
@@ -110,12 +109,13 @@ impl Inner {
         self.manifest.lock().new_file_id()
     }
 
-    /// Makes an edit durable, then lets readers see what it means. A failure makes the database read-only.
+    /// Makes an edit durable, then lets readers see what it means.
+    ///
+    /// # Errors
+    /// The edit does not count, unless the database is read-only now: then only the next opening knows.
     pub(crate) fn apply(&self, edit: Edit, change: impl FnOnce(&mut ReadState)) -> Result<()> {
         let mut manifest = self.manifest.lock();
-        if let Err(error) = manifest.append(edit) {
-            return Err(self.fail(error));
-        }
+        self.append_edit(&mut manifest, edit)?;
         let mut state = self.state.write();
         let mut next = ReadState::clone(&state);
         change(&mut next);
@@ -123,23 +123,43 @@ impl Inner {
         Ok(())
     }
 
+    fn append_edit(&self, manifest: &mut Manifest, edit: Edit) -> Result<()> {
+        let appended = manifest.append(edit);
+        appended.map_err(|error| if manifest.is_usable() { error } else { self.fail(error) })
+    }
+
     /// Remembers that the state on disk is unknown since `error`; from here on only reading goes.
-    fn fail(&self, error: Error) -> Error {
+    pub(crate) fn fail(&self, error: Error) -> Error {
         let _ = self.fatal.set(error.to_string());
         self.background.wake();
         error
     }
 
+    /// As [`Self::fail`], unless the log is as it was before.
+    fn fail_append(&self, failed: AppendError) -> Error {
+        if failed.usable { failed.error } else { self.fail(failed.error) }
+    }
+
+    fn check_not_failed(&self) -> Result<()> {
+        let Some(cause) = self.fatal.get() else { return Ok(()) };
+        let message =
+            format!("the database is read-only since a write failed ({cause}); close and reopen it");
+        Err(Error::new(ErrorKind::ReadOnly, message))
+    }
+
     pub(crate) fn check_writable(&self) -> Result<()> {
-        if let Some(cause) = self.fatal.get() {
-            let message =
-                format!("the database is read-only since a write failed ({cause}); close and reopen it");
-            return Err(Error::new(ErrorKind::ReadOnly, message));
-        }
+        self.check_not_failed()?;
         if self.background.is_closing() {
             return Err(Error::new(ErrorKind::Closed, "the database was closed"));
         }
         Ok(())
+    }
+
+    /// Removes tables that an edit would have named, had it not failed; if nobody knows whether it counts, they stay.
+    pub(crate) fn remove_outputs(&self, tables: impl IntoIterator<Item = FileId>) {
+        if self.fatal.get().is_none() {
+            self.remove_tables(tables);
+        }
     }
 
     /// Removes files that no edit names any more. A failure leaves orphans for the next opening.
@@ -185,7 +205,7 @@ impl Db {
                 self.inner.check_writable()?;
                 let id = KeyspaceId(manifest.state.next_keyspace);
                 let edit = Edit { keyspaces: vec![(id, name.to_owned(), options)], ..Edit::default() };
-                manifest.append(edit).map_err(|error| self.inner.fail(error))?;
+                self.inner.append_edit(&mut manifest, edit)?;
                 id
             }
         };
@@ -281,7 +301,7 @@ impl Keyspace {
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn blob_ref(&self, key: &[u8]) -> Result<Option<(crate::BlobRef, Seqno)>> {
-        self.db.inner.blob_ref(self.id, key, self.db.inner.visible())
+        self.db.inner.blob_ref(self.id, key, None)
     }
 
     /// Sets a key, durably.

@@ -6,9 +6,11 @@
 //!    record and sealed.
 //!    After a clean close the log must be there in its full length.
 //! 4. The logs that the manifest still needs are replayed, oldest first. Only the newest may end torn; a record that
-//!    refers to blob bytes that are not there counts as torn. A torn tail is cut off.
-//! 5. What was replayed is flushed at once: logs do not pile up over many short sessions.
-//! 6. Files that nothing names are removed.
+//!    refers to blob bytes that are not there counts as torn. A torn tail is cut off. A log without records does not count as
+//!    newer: whatever began it may have failed or died before it wrote to it.
+//! 5. A new manifest is begun. Until here the opening has changed nothing but torn ends: a database that cannot be opened stays as it is.
+//! 6. What was replayed is flushed at once: logs do not pile up over many short sessions.
+//! 7. Files that nothing names are removed.
 //!
 //! A crash at any point of this leaves a directory from which it can begin again.
 
@@ -23,7 +25,7 @@ use crate::memtable::Memtable;
 use crate::options::Options;
 use crate::sst::{BlockCache, Table, block_cache};
 use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
-use crate::version::{ReadState, Tree, Version};
+use crate::version::{LEVELS, ReadState, Tree, Version};
 use crate::vfs::{Vfs, VfsLock};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -32,6 +34,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 pub(super) const LOCK_NAME: &str = "LOCK";
+/// What mkfs puts into the root of a volume: a volume is an empty directory all the same.
+const LOST_AND_FOUND: &str = "lost+found";
 pub(super) const LOG_SUFFIX: &str = "log";
 pub(super) const TABLE_SUFFIX: &str = "sst";
 pub(super) const BLOB_SUFFIX: &str = "blob";
@@ -57,14 +61,18 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     let used = names.iter().filter_map(|name| parse_name(name)).map(|(id, _)| id.0 + 1).max().unwrap_or(1);
     state.next_file = state.next_file.max(used);
     state.closed = None;
-    let mut manifest = Manifest::create(vfs.clone(), dir, state)?;
 
     let cache = Arc::new(block_cache(options.block_cache_bytes));
-    let version = open_tables(&*vfs, dir, &manifest.state, &cache)?;
-    let blobs = open_blobs(&*vfs, dir, &manifest.state)?;
-    let replayed = Memtable::new(manifest.state.first_log);
-    let last_seqno = replay(&*vfs, dir, &manifest.state, &names, &blobs, &replayed)?;
+    let version = open_tables(&*vfs, dir, &state, &cache)?;
+    let blobs = open_blobs(&*vfs, dir, &state)?;
+    let replayed = Memtable::new(state.first_log);
+    let last_seqno = replay(&*vfs, dir, &state, &names, &blobs, &replayed)?;
 
+    if replayed.is_empty() {
+        // No flush will say that the logs so far are not needed: one of them may be torn, and come back with the next power loss.
+        state.first_log = FileId(state.next_file);
+    }
+    let mut manifest = Manifest::create(vfs.clone(), dir, state)?;
     let log_id = manifest.new_file_id();
     let log = LogWriter::create(&*vfs, dir, dir.join(file_name(log_id, LOG_SUFFIX)), log_id)?;
     let sealed = if replayed.is_empty() { Vec::new() } else { vec![Arc::new(replayed)] };
@@ -112,7 +120,10 @@ fn examine_dir(vfs: &dyn Vfs, dir: &Path, options: &Options) -> Result<bool> {
     if manifest::is_database(&names) {
         return Ok(true);
     }
-    let foreign = names.iter().find(|name| *name != LOCK_NAME && !manifest::is_left_from_creation(name));
+    let is_foreign = |name: &&String| {
+        *name != LOCK_NAME && *name != LOST_AND_FOUND && !manifest::is_left_from_creation(name)
+    };
+    let foreign = names.iter().find(is_foreign);
     if let Some(foreign) = foreign {
         let dir = dir.display();
         let message = format!(
@@ -149,6 +160,9 @@ fn open_tables(vfs: &dyn Vfs, dir: &Path, state: &State, cache: &Arc<BlockCache>
         for (id, level) in tables {
             let path = dir.join(file_name(*id, TABLE_SUFFIX));
             let table = Table::open(vfs, &path, *id, cache.clone())?;
+            if usize::from(*level) >= LEVELS {
+                return Err(Error::corruption(&path, 0, "the manifest puts it in a level that there is not"));
+            }
             tree.add(usize::from(*level), Arc::new(table));
         }
         version.insert(*keyspace, Arc::new(tree));
@@ -185,17 +199,23 @@ fn replay(
         .collect();
     logs.sort_unstable();
     let mut last_seqno = state.last_seqno;
-    for (at, id) in logs.iter().enumerate() {
-        let path = dir.join(file_name(*id, LOG_SUFFIX));
-        let is_newest = at + 1 == logs.len();
-        if is_newest && is_unborn(vfs, &path)? {
+    // The log that ended torn, where, and how much of it is whole.
+    let mut torn: Option<(PathBuf, u64, u64)> = None;
+    for id in logs {
+        let path = dir.join(file_name(id, LOG_SUFFIX));
+        if is_unborn(vfs, &path)? {
+            torn = torn.or(Some((path, 0, 0)));
             continue;
         }
-        let mut reader = LogReader::open(vfs, &path, *id)?;
-        let mut whole_until = None;
+        let mut reader = LogReader::open(vfs, &path, id)?;
+        let mut whole_until = reader.first_record();
         while let Some((record, end)) = reader.next_record()? {
             if record.is_empty() {
                 continue;
+            }
+            if let Some((path, offset, _)) = torn {
+                let what = "a log ends in the middle of a record although a newer one follows";
+                return Err(Error::corruption(&path, offset, what));
             }
             let (first, ops) = decode_batch(&record).ok_or_else(|| {
                 Error::corruption(&path, end, "a batch makes no sense although its checksum holds")
@@ -204,7 +224,7 @@ fn replay(
                 reader.reject_record_ending_at(end)?;
                 break;
             }
-            whole_until = Some(end);
+            whole_until = end;
             for (n, op) in (0u64..).zip(ops) {
                 let seqno = Seqno(first.0 + n);
                 memtable.insert(op.keyspace, op.key, Tag::new(seqno, op.kind), op.value);
@@ -212,12 +232,12 @@ fn replay(
             }
         }
         if let Tail::Torn { offset } = reader.tail() {
-            if !is_newest {
-                let what = "a log ends in the middle of a record although a newer one follows";
-                return Err(Error::corruption(&path, offset, what));
-            }
-            cut_off(vfs, &path, whole_until.unwrap_or(reader.first_record()))?;
+            torn = torn.or(Some((path, offset, whole_until)));
         }
+    }
+    match torn {
+        Some((path, _, whole_until)) if whole_until > 0 => cut_off(vfs, &path, whole_until)?,
+        _ => {}
     }
     Ok(last_seqno)
 }

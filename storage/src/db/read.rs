@@ -23,9 +23,7 @@ impl Inner {
     ) -> Result<Option<(Bytes, Seqno)>> {
         let key = Bytes::copy_from_slice(key);
         for _ in 0..LOOKUPS_MAX {
-            let state = self.read_state();
-            let seqno = at.unwrap_or_else(|| self.visible());
-            let Some((tag, value)) = state.get(keyspace, &key, seqno)? else { return Ok(None) };
+            let Some((tag, value)) = self.look_up(keyspace, &key, at)? else { return Ok(None) };
             if tag.kind() != Some(Kind::BlobRef) {
                 return Ok(Some((value, tag.seqno())));
             }
@@ -36,13 +34,20 @@ impl Inner {
         Err(blob_file_is_missing())
     }
 
+    /// The newest version that a reader at `at` (now, if `None`) sees. For now the state must be taken before the number: the newest
+    /// version of a state may be the only one left of its key, and must not be newer than the number.
+    fn look_up(&self, keyspace: KeyspaceId, key: &Bytes, at: Option<Seqno>) -> Result<Option<(Tag, Bytes)>> {
+        let state = self.read_state();
+        state.get(keyspace, key, at.unwrap_or_else(|| self.visible()))
+    }
+
     pub(super) fn blob_ref(
         &self,
         keyspace: KeyspaceId,
         key: &[u8],
-        at: Seqno,
+        at: Option<Seqno>,
     ) -> Result<Option<(BlobRef, Seqno)>> {
-        let found = self.read_state().get(keyspace, &Bytes::copy_from_slice(key), at)?;
+        let found = self.look_up(keyspace, &Bytes::copy_from_slice(key), at)?;
         let Some((tag, value)) = found.filter(|(tag, _)| tag.kind() == Some(Kind::BlobRef)) else {
             return Ok(None);
         };
@@ -53,12 +58,13 @@ impl Inner {
     fn read_blob(&self, key: &[u8], reference: &[u8]) -> Result<Option<Bytes>> {
         let blob = decode_ref(reference)?;
         let Some(file) = self.blobs.file(blob.file) else { return Ok(None) };
-        match file.read(&self.blobs.handles, key, blob) {
-            Ok(value) => Ok(Some(value)),
-            // Unlinked since the look-up, or a real failure: the file's entry tells.
-            Err(_) if self.blobs.file(blob.file).is_none() => Ok(None),
-            Err(error) => Err(error),
+        let read = file.read(&self.blobs.handles, key, blob);
+        if self.blobs.file(blob.file).is_none() {
+            // Unlinked since the look-up: no failure of the disk, and a handle left behind would keep its space.
+            self.blobs.handles.forget(blob.file);
+            return Ok(read.ok());
         }
+        read.map(Some)
     }
 }
 

@@ -87,7 +87,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn blob_ref(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<(BlobRef, Seqno)>> {
-        self.inner().blob_ref(keyspace.id(), key, self.seqno())
+        self.inner().blob_ref(keyspace.id(), key, Some(self.seqno()))
     }
 
     /// As [`Keyspace::range`], as of the snapshot.

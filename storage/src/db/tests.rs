@@ -162,6 +162,9 @@ fn limits_are_typed_errors() {
     let bin = Bin { class: 0, due_ms: 1 };
     let pending = db.append_blob(&ks, bin, b"right", b"v", Compression::None).unwrap();
     invalid(write(&db, |batch| batch.put_blob(&ks, "wrong", &pending)));
+    // In another keyspace nobody would know that the record is live.
+    let other = db.keyspace("other", KeyspaceOptions::default()).unwrap();
+    invalid(write(&db, |batch| batch.put_blob(&other, "right", &pending)));
 }
 
 #[test]
@@ -210,6 +213,87 @@ fn after_a_failed_sync_the_database_is_read_only_until_reopened() {
     drop((ks, db));
     let db = open(&vfs);
     keyspace(&db).put("k", "x").unwrap();
+}
+
+/// Who cares whether buffered writes became durable asks `close`.
+#[test]
+fn closing_a_failed_database_says_so() {
+    let vfs = MemVfs::new();
+    let db = open(&vfs);
+    let ks = keyspace(&db);
+    vfs.fail_after(1);
+    ks.put("k", "v").unwrap_err();
+    vfs.heal();
+    assert_eq!(db.close().unwrap_err().kind(), ErrorKind::ReadOnly);
+}
+
+/// The system forgets what it could not write: a second sync that succeeds says nothing about the first.
+#[test]
+fn a_failed_sync_of_a_blob_file_is_not_tried_again() {
+    let append = |db: &Db, ks: &Keyspace| {
+        let blob = db.append_blob(ks, Bin { class: 0, due_ms: 1 }, b"k", &[1; 99], Compression::None)?;
+        let mut batch = db.batch();
+        batch.put_blob(ks, "k", &blob);
+        db.write(batch, Durability::Buffered)
+    };
+    type Call = fn(&Db) -> Result<()>;
+    // Sealing first cuts off and writes.
+    let calls: [(u64, Call); 3] = [(2, Db::seal_bins), (0, Db::flush), (0, Db::sync)];
+    for (passing, call) in calls {
+        let vfs = MemVfs::new();
+        let db = open(&vfs);
+        let ks = keyspace(&db);
+        append(&db, &ks).unwrap();
+        vfs.fail_after(passing);
+        assert_eq!(call(&db).unwrap_err().kind(), ErrorKind::Io);
+        vfs.heal();
+        assert_eq!(call(&db).unwrap_err().kind(), ErrorKind::ReadOnly);
+    }
+}
+
+#[test]
+fn empty_keys_values_and_blobs_are_kept() {
+    everywhere(|db, ks, settle| {
+        ks.put("", "").unwrap();
+        ks.put("a", "").unwrap();
+        let blob = db.append_blob(ks, Bin { class: 0, due_ms: 1 }, b"b", b"", Compression::Strong).unwrap();
+        write(db, |batch| batch.put_blob(ks, "b", &blob)).unwrap();
+        drop(blob);
+        settle();
+        for key in ["", "a", "b"] {
+            assert_eq!(ks.get(key.as_bytes()).unwrap().unwrap(), "", "{key}");
+        }
+        assert_eq!(ks.range(..).count(), 3);
+        assert_eq!(ks.prefix(b"").count(), 3);
+        db.seal_bins().unwrap();
+        settle();
+        assert_eq!(ks.get(b"b").unwrap().unwrap(), "");
+        ks.delete("").unwrap();
+        settle();
+        assert_eq!(ks.get(b"").unwrap(), None);
+        assert_eq!(ks.range(..).count(), 2);
+    });
+}
+
+#[test]
+fn many_versions_of_one_key_cross_blocks_and_tables() {
+    let db = open(&MemVfs::new());
+    let ks = keyspace(&db);
+    ks.put("a", "before").unwrap();
+    ks.put("z", "after").unwrap();
+    let mut seen = Vec::new();
+    for round in 0..300u32 {
+        ks.put("key", format!("{round}").repeat(20)).unwrap();
+        seen.push((db.snapshot(), format!("{round}").repeat(20)));
+    }
+    for _ in 0..2 {
+        for (snapshot, value) in &seen {
+            assert_eq!(snapshot.get(&ks, b"key").unwrap().unwrap(), value);
+            let from_key: Vec<_> = snapshot.range(&ks, b"key".to_vec()..).map(|e| e.unwrap()).collect();
+            assert_eq!((from_key.len(), &from_key[0].value().unwrap()[..]), (2, value.as_bytes()));
+        }
+        db.compact().unwrap();
+    }
 }
 
 #[test]
@@ -302,4 +386,25 @@ fn a_retired_file_is_neither_listed_nor_compacted_again() {
     drop(snapshot);
     db.inner.unlink_retired();
     assert!(vfs.bytes(&path).is_err());
+}
+
+/// The background may be about to unlink, having found no snapshot, when one is taken and a file that it sees is retired.
+#[test]
+fn a_snapshot_keeps_a_file_that_is_retired_while_another_thread_unlinks() {
+    let db = open(&MemVfs::new());
+    let ks = keyspace(&db);
+    let blob = db.append_blob(&ks, Bin { class: 0, due_ms: 1 }, b"k", b"value", Compression::None).unwrap();
+    write(&db, |batch| batch.put_blob(&ks, "k", &blob)).unwrap();
+    let file = blob.inner.file.clone();
+    let mut retired = db.inner.blobs.retired.lock();
+    std::thread::scope(|scope| {
+        let unlinking = scope.spawn(|| db.inner.unlink_retired());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let snapshot = db.snapshot();
+        ks.delete("k").unwrap();
+        retired.push((db.inner.visible(), file));
+        drop(retired);
+        unlinking.join().unwrap();
+        assert_eq!(snapshot.get(&ks, b"k").unwrap().unwrap(), "value");
+    });
 }

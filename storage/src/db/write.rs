@@ -1,17 +1,21 @@
 //! Committing: requirements, log, memtable, visibility; group commit; back-pressure.
 //!
-//! Under the commit lock a batch's requirements are checked, it gets its sequence numbers, its record goes to the log (one
-//! write, no sync) and its entries to the memtable; then it is visible. Syncing happens after the lock: whoever gets the sync lock
-//! first syncs for all whose records were written by then; the others find their bytes durable and return.
+//! Under the commit lock a batch's requirements are checked, a full memtable is sealed, the batch gets its sequence numbers, its
+//! record goes to the log (one write, no sync) and its entries to the memtable; then it is visible. Syncing happens after the
+//! lock: whoever gets the sync lock first syncs for all whose records were written by then; the others find their bytes
+//! durable and return.
 //!
-//! A blob's bytes are durable before the record that refers to them (for `Sync`). For `Buffered` writes the record may
-//! reach the disk first; if the power fails between, recovery takes such a record for a torn tail.
+//! A record counts as synced only when the blobs that it *and all records before it* refer to are durable too: recovery ends a log
+//! at the first record whose blobs are not there. Example: A (`Buffered`) refers to a blob, B (`Sync`) to none; if B were
+//! acknowledged with A's blob still in memory, a power loss would take A for a torn tail, and B with it. After the sync of the
+//! blobs other `Buffered` records may come before that of the log; they may be torn, and so the log does not call them synced.
 
+use super::background::Job;
 use super::read::after_prefix;
 use super::{Commit, Inner};
 use crate::batch::{Requirement, WriteBatch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::log::LogWriter;
+use crate::log::{LogFile, LogWriter};
 use crate::memtable::Memtable;
 use crate::merge::{MergeIter, sources};
 use crate::types::{Durability, KeyspaceId, Seqno, Tag};
@@ -35,21 +39,34 @@ impl Inner {
             let mut commit = self.commit.lock();
             self.check_writable()?;
             self.check_requirements(batch)?;
-            let seqno = self.append(&mut commit, batch)?;
-            let log = commit.log.file().clone();
-            let end = log.written();
+            // Before the append: if the disk is too full for a new log, nothing was written, and the batch may be tried again.
             if self.read_state().active.bytes() >= self.options.memtable_bytes {
                 self.seal_memtable(&mut commit)?;
             }
+            let seqno = self.append(&mut commit, batch)?;
+            let log = commit.log.file().clone();
+            let end = log.written();
             (seqno, log, end)
         };
-        if durability == Durability::Sync && log.synced() < end {
-            let _one_sync_for_all = self.log_sync.lock();
-            if log.synced() < end {
-                log.sync().map_err(|error| self.fail(error))?;
-            }
+        if durability == Durability::Sync {
+            self.sync_log(&log, end)?;
         }
         Ok(seqno)
+    }
+
+    /// Makes a log durable up to `end`, and before that the blobs that its records refer to.
+    fn sync_log(&self, log: &LogFile, end: u64) -> Result<()> {
+        if log.synced() >= end {
+            return Ok(());
+        }
+        let _one_sync_for_all = self.log_sync.lock();
+        if log.synced() >= end {
+            return Ok(());
+        }
+        // Taken first: a record appended after this may refer to blobs that are not synced here.
+        let written = log.written();
+        let synced = self.blobs.sync_open().and_then(|()| log.sync_through(written));
+        synced.map_err(|error| self.fail(error))
     }
 
     /// Log, memtable, visibility. Gives the sequence number of the batch's last write.
@@ -58,9 +75,7 @@ impl Inner {
         if batch.is_empty() {
             return Ok(Seqno(first.0 - 1));
         }
-        if let Err(failed) = commit.log.append(&batch.encode(first)) {
-            return Err(if failed.usable { failed.error } else { self.fail(failed.error) });
-        }
+        commit.log.append(&batch.encode(first)).map_err(|failed| self.fail_append(failed))?;
         let memtable = self.read_state().active.clone();
         for (n, op) in (0u64..).zip(&batch.ops) {
             let tag = Tag::new(Seqno(first.0 + n), op.kind);
@@ -95,13 +110,16 @@ impl Inner {
         Ok(())
     }
 
-    /// Puts a new memtable and a new log in place; the old ones wait for their flush.
+    /// Puts a new memtable and a new log in place; the old ones wait for their flush. If the disk is too full for that, all is as it
+    /// was before.
     pub(super) fn seal_memtable(&self, commit: &mut Commit) -> Result<()> {
         let id = self.new_file_id();
         let path = self.dir.join(super::open::file_name(id, super::open::LOG_SUFFIX));
-        // A log that is not the newest must be whole: recovery takes damage in it for corruption.
-        commit.log.finish().map_err(|error| self.fail(error))?;
-        commit.log = LogWriter::create(&*self.vfs, &self.dir, path, id).map_err(|error| self.fail(error))?;
+        // A log that a newer one follows must be whole, with all the blobs that it refers to: recovery takes anything else for
+        // corruption.
+        self.blobs.sync_open().map_err(|error| self.fail(error))?;
+        commit.log.finish().map_err(|failed| self.fail_append(failed))?;
+        commit.log = LogWriter::create(&*self.vfs, &self.dir, path, id)?;
         let mut state = self.state.write();
         let mut next = ReadState::clone(&state);
         let sealed = std::mem::replace(&mut next.active, Arc::new(Memtable::new(id)));
@@ -113,29 +131,27 @@ impl Inner {
     }
 
     pub(super) fn flush_and_wait(&self) -> Result<()> {
-        self.check_writable()?;
-        {
+        let until = {
             let mut commit = self.commit.lock();
+            self.check_writable()?;
             if !self.read_state().active.is_empty() {
                 self.seal_memtable(&mut commit)?;
             }
-        }
-        self.background.wait_until(|| self.read_state().sealed.is_empty(), || self.check_background())
+            commit.log.file().id
+        };
+        // What failed before may go now.
+        self.background.retry(Job::Flush);
+        self.background.wait_until(
+            // Others may seal more meanwhile; those are not waited for.
+            || self.read_state().sealed.iter().all(|memtable| memtable.log >= until),
+            || self.check_background(Job::Flush),
+        )
     }
 
     pub(super) fn sync(&self) -> Result<()> {
         self.check_writable()?;
-        // Taken first: a record appended after this may refer to blobs that the loop below does not sync.
         let log = self.commit.lock().log.file().clone();
-        let end = log.written();
-        self.blobs.sync_open().map_err(|error| self.fail(error))?;
-        if log.synced() < end {
-            let _one_sync_for_all = self.log_sync.lock();
-            if log.synced() < end {
-                log.sync().map_err(|error| self.fail(error))?;
-            }
-        }
-        Ok(())
+        self.sync_log(&log, log.written())
     }
 
     /// Slows the writer down in proportion to the tables waiting in level 0, and stops it while too much waits for a flush.
@@ -144,11 +160,16 @@ impl Inner {
         let slowdown = self.options.l0_tables_slowdown;
         let level0 =
             |state: &ReadState| state.version.values().map(|tree| tree.levels[0].len()).max().unwrap_or(0);
-        let is_full = |state: &ReadState| {
-            state.sealed.len() > self.options.sealed_memtables_max || level0(state) >= 2 * slowdown
+        let missing = |state: &ReadState| {
+            let waits_for_flush = state.sealed.len() > self.options.sealed_memtables_max;
+            let waits_for_merge = level0(state) >= 2 * slowdown;
+            if waits_for_flush { Some(Job::Flush) } else { waits_for_merge.then_some(Job::Compact) }
         };
-        if is_full(&state) {
-            return self.background.wait_until(|| !is_full(&self.read_state()), || self.check_background());
+        if missing(&state).is_some() {
+            return self.background.wait_until(
+                || missing(&self.read_state()).is_none(),
+                || missing(&self.read_state()).map_or(Ok(()), |job| self.check_background(job)),
+            );
         }
         let debt = level0(&state).saturating_sub(slowdown);
         if debt > 0 {
@@ -159,11 +180,10 @@ impl Inner {
 
     /// Ends log and manifest for a clean close, after the bins were sealed: what was written is durable when this returns.
     pub(super) fn finish_log(&self) -> Result<()> {
-        if self.fatal.get().is_some() {
-            return Ok(());
-        }
         let mut commit = self.commit.lock();
-        commit.log.finish()?;
+        self.check_not_failed()?;
+        self.blobs.sync_open()?;
+        commit.log.finish().map_err(|failed| failed.error)?;
         let log = commit.log.file();
         self.manifest.lock().close(log.id, log.synced())
     }

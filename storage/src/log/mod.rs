@@ -17,7 +17,7 @@ mod reader;
 mod writer;
 
 pub(crate) use reader::{LogReader, Tail};
-pub(crate) use writer::LogWriter;
+pub(crate) use writer::{AppendError, LogFile, LogWriter};
 
 #[cfg(test)]
 mod tests;

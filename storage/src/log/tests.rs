@@ -118,12 +118,27 @@ fn a_failed_append_leaves_the_log_usable() {
 }
 
 #[test]
+fn a_full_disk_leaves_the_log_usable() {
+    let vfs = MemVfs::new();
+    let mut log = writer(&vfs);
+    log.append(b"kept").unwrap();
+    vfs.fill_after(0);
+    assert!(log.append(b"lost").unwrap_err().usable);
+    assert!(log.finish().unwrap_err().usable);
+    vfs.heal();
+    log.finish().unwrap();
+    log.append(b"next").unwrap();
+    assert_eq!(read_all(&vfs).unwrap().0, [&b"kept"[..], b"", b"next"]);
+}
+
+#[test]
 fn a_record_that_fills_a_block_exactly_is_read_back() {
     for spare in 0..=CHUNK_HEADER_BYTES + 1 {
         let vfs = MemVfs::new();
         let mut log = writer(&vfs);
         let first = record(BLOCK_BYTES as usize - FILE_HEADER_BYTES - CHUNK_HEADER_BYTES - spare, 1);
         log.append(&first).unwrap();
+        assert_eq!(read_all(&vfs).unwrap(), (vec![first.clone()], Tail::Clean), "spare {spare}");
         log.append(b"after").unwrap();
         assert_eq!(read_all(&vfs).unwrap().0, [first, b"after".to_vec()], "spare {spare}");
     }

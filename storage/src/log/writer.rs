@@ -38,7 +38,12 @@ impl LogFile {
 
     /// Makes durable what was written before the call.
     pub(crate) fn sync(&self) -> Result<()> {
-        let written = self.written();
+        self.sync_through(self.written())
+    }
+
+    /// As [`Self::sync`], but vouches for no more than the first `written` bytes: of what follows, the caller does not know whether
+    /// all that it refers to is durable too.
+    pub(crate) fn sync_through(&self, written: u64) -> Result<()> {
         if self.synced() >= written {
             return Ok(());
         }
@@ -51,6 +56,15 @@ impl LogFile {
 impl LogWriter {
     /// Makes the log and its name durable before anything is written to it.
     pub(crate) fn create(vfs: &dyn Vfs, dir: &Path, path: PathBuf, id: FileId) -> Result<Self> {
+        let created = Self::create_durably(vfs, dir, path.clone(), id);
+        if created.is_err() {
+            // A failure leaves a log without records, which recovery ignores.
+            let _ = vfs.remove(&path);
+        }
+        created
+    }
+
+    fn create_durably(vfs: &dyn Vfs, dir: &Path, path: PathBuf, id: FileId) -> Result<Self> {
         let file = vfs.create(&path).map_err(|source| Error::io("create", &path, source))?;
         let header = encode_file_header(id.0 as u32);
         file.write_all_at(&header, 0).map_err(|source| Error::io("write", &path, source))?;
@@ -69,7 +83,7 @@ impl LogWriter {
     /// Appends one record with one write; gives the log's length after it.
     ///
     /// # Errors
-    /// The log is as it was before, or, if even that failed, `Err(Err(_))`: it must not be written to again.
+    /// The log is as it was before, or, if even that failed, not [`AppendError::usable`]: it must not be written to again.
     pub(crate) fn append(&mut self, record: &[u8]) -> std::result::Result<u64, AppendError> {
         self.encode(record);
         if let Err(source) = self.log.file.write_all_at(&self.buffer, self.position) {
@@ -109,11 +123,15 @@ impl LogWriter {
         }
     }
 
-    /// Syncs, then ends the log with an empty record that says so.
-    pub(crate) fn finish(&mut self) -> Result<()> {
-        self.log.sync()?;
-        self.append(&[]).map_err(|failed| failed.error)?;
-        self.log.sync()
+    /// Syncs, then ends the log with an empty record that says so. More may be appended nevertheless.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(crate) fn finish(&mut self) -> std::result::Result<(), AppendError> {
+        let unusable = |error| AppendError { usable: false, error };
+        self.log.sync().map_err(unusable)?;
+        self.append(&[])?;
+        self.log.sync().map_err(unusable)
     }
 }
 

@@ -12,8 +12,9 @@
 //! durable at least, and a clean close leaves an edit that says how long the write-ahead log is: a file that lost its end, or
 //! went missing, is then an error, instead of files that look like orphans.
 //!
-//! After a failed write or sync the state on disk is unknown, so the manifest takes no more edits: the database becomes
-//! read-only until it is opened again, when the log says which edits made it.
+//! An edit that could not be written (a full disk) is cut off again, and may be tried anew. After a failed sync, or a cut that failed,
+//! the state on disk is unknown, so the manifest takes no more edits: the database becomes read-only until it is opened
+//! again, when the log says which edits made it.
 
 mod format;
 
@@ -112,6 +113,8 @@ pub(crate) struct Manifest {
     dir: PathBuf,
     pub state: State,
     log: LogWriter,
+    /// A new log is begun when this one passes this size.
+    rotate_at: u64,
     failed: bool,
 }
 
@@ -170,16 +173,22 @@ impl Manifest {
     /// Begins a new manifest with the whole of `state` and points `CURRENT` to it.
     pub(crate) fn create(vfs: Arc<dyn Vfs>, dir: &Path, mut state: State) -> Result<Self> {
         let log = Self::begin(&*vfs, dir, &mut state)?;
-        Ok(Self { vfs, dir: dir.to_owned(), state, log, failed: false })
+        Self::point_to(&*vfs, dir, &log)?;
+        let rotate_at = log.file().written() + ROTATE_BYTES;
+        Ok(Self { vfs, dir: dir.to_owned(), state, log, rotate_at, failed: false })
     }
 
+    /// A durable log that says all of `state`; it counts once `CURRENT` names it.
     fn begin(vfs: &dyn Vfs, dir: &Path, state: &mut State) -> Result<LogWriter> {
         let id = FileId(state.next_file.max(1));
         state.next_file = id.0 + 1;
-        let mut log = LogWriter::create(vfs, dir, dir.join(manifest_name(id)), id)?;
-        log.append(&state.to_edit().encode()).map_err(|failed| failed.error)?;
-        log.finish()?;
-        Self::point_to(vfs, dir, &log)?;
+        let path = dir.join(manifest_name(id));
+        let mut log = LogWriter::create(vfs, dir, path.clone(), id)?;
+        let said = log.append(&state.to_edit().encode()).and_then(|_| log.finish());
+        if let Err(failed) = said {
+            let _ = vfs.remove(&path);
+            return Err(failed.error);
+        }
         Ok(log)
     }
 
@@ -198,7 +207,7 @@ impl Manifest {
     /// The last edit: says how long the write-ahead log is.
     pub(crate) fn close(&mut self, log: FileId, len: u64) -> Result<()> {
         self.append(Edit { closed: Some((log, len)), ..Edit::default() })?;
-        self.log.finish()?;
+        self.log.finish().map_err(|failed| failed.error)?;
         Self::point_to(&*self.vfs, &self.dir, &self.log)
     }
 
@@ -214,7 +223,12 @@ impl Manifest {
         self.log.file().id
     }
 
-    /// Makes an edit durable. When it returns the edit counts; on an error the manifest takes no more.
+    /// Whether it takes edits; if not, nobody knows whether the last one counts.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.failed
+    }
+
+    /// Makes an edit durable. When it returns the edit counts; on an error it does not, if the manifest [`Self::is_usable`] still.
     pub(crate) fn append(&mut self, mut edit: Edit) -> Result<()> {
         if self.failed {
             return Err(Error::new(
@@ -224,16 +238,29 @@ impl Manifest {
         }
         edit.next_file = Some(self.state.next_file);
         self.failed = true;
-        self.log.append(&edit.encode()).map_err(|failed| failed.error)?;
+        if let Err(failed) = self.log.append(&edit.encode()) {
+            self.failed = !failed.usable;
+            return Err(failed.error);
+        }
         self.log.file().sync()?;
         self.state.apply(&edit);
-        if self.log.file().written() > ROTATE_BYTES {
-            let old = self.dir.join(manifest_name(self.log_id()));
-            self.log = Self::begin(&*self.vfs, &self.dir, &mut self.state)?;
+        if self.log.file().written() > self.rotate_at {
+            self.rotate()?;
+        }
+        self.failed = false;
+        Ok(())
+    }
+
+    /// Goes on in a new log. If that cannot even be written (a full disk), the old one does for as long again.
+    fn rotate(&mut self) -> Result<()> {
+        let old = self.dir.join(manifest_name(self.log_id()));
+        if let Ok(log) = Self::begin(&*self.vfs, &self.dir, &mut self.state) {
+            Self::point_to(&*self.vfs, &self.dir, &log)?;
+            self.log = log;
             // Removing what nothing names any more may fail: the next opening tries again.
             let _ = self.vfs.remove(&old);
         }
-        self.failed = false;
+        self.rotate_at = self.log.file().written() + ROTATE_BYTES;
         Ok(())
     }
 }

@@ -118,3 +118,50 @@ fn a_manifest_that_lost_its_end_after_a_clean_close_is_corruption() {
         assert!(Manifest::read(&shorter, dir()).is_err(), "cut at {cut}");
     }
 }
+
+fn numbered(round: u64) -> Edit {
+    Edit { last_seqno: Some(Seqno(round)), ..Edit::default() }
+}
+
+#[test]
+fn an_edit_counts_if_the_power_fails_while_the_log_begins_anew() {
+    for calls in 2.. {
+        let vfs = MemVfs::new();
+        vfs.create_dir_all(dir()).unwrap();
+        let mut manifest = Manifest::create(Arc::new(vfs.clone()), dir(), State::default()).unwrap();
+        let first = manifest.log_id();
+        manifest.append(numbered(1)).unwrap();
+        assert_eq!(manifest.log_id(), first);
+        manifest.rotate_at = 0;
+        // The edit's write and its sync pass.
+        vfs.fail_after(calls);
+        let outcome = manifest.append(numbered(2));
+        for image in [vfs.crash(), vfs.kill()] {
+            assert_eq!(Manifest::read(&image, dir()).unwrap().last_seqno, Seqno(2), "call {calls}");
+        }
+        if outcome.is_ok() && manifest.log_id() != first {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_stops_neither_the_manifest_nor_its_edits() {
+    let vfs = MemVfs::new();
+    vfs.create_dir_all(dir()).unwrap();
+    let mut manifest = Manifest::create(Arc::new(vfs.clone()), dir(), State::default()).unwrap();
+    let first = manifest.log_id();
+    vfs.fill_after(0);
+    assert_eq!(manifest.append(numbered(1)).unwrap_err().kind(), ErrorKind::NoSpace);
+    vfs.heal();
+    // Room for the edit, none for the new log.
+    manifest.rotate_at = 0;
+    vfs.fill_after(2);
+    manifest.append(numbered(2)).unwrap();
+    assert_eq!(manifest.log_id(), first);
+    vfs.heal();
+    manifest.rotate_at = 0;
+    manifest.append(numbered(3)).unwrap();
+    assert_ne!(manifest.log_id(), first);
+    assert_eq!(Manifest::read(&vfs.crash(), dir()).unwrap(), manifest.state);
+}

@@ -3,7 +3,7 @@
 //! It keeps two images: what the running program sees, and what would survive a power loss. [`VfsFile::sync`] copies
 //! a file's bytes to the second, [`Vfs::sync_dir`] its name. [`MemVfs::crash`] gives a new file system holding only
 //! the second image, so a test may crash after every I/O call of a script and reopen. [`MemVfs::fail_after`] makes
-//! every later write, sync, rename or removal fail once a number of them has passed.
+//! every later write, sync, rename or removal fail once a number of them has passed; [`MemVfs::fill_after`] makes the disk full.
 
 use super::{Vfs, VfsFile, VfsLock};
 use parking_lot::Mutex;
@@ -31,9 +31,12 @@ struct Image {
 
 #[derive(Default)]
 struct Shared {
+    /// Held by all that changes a name or a byte: a crash comes between two changes, whatever the files.
     image: Mutex<Image>,
     writes: AtomicU64,
     writes_max: AtomicU64,
+    /// From this many calls on, what needs space fails.
+    full_from: AtomicU64,
 }
 
 /// A file system in memory; clones share it. See the module.
@@ -49,7 +52,8 @@ impl Default for MemVfs {
 impl MemVfs {
     /// An empty one.
     pub fn new() -> Self {
-        let shared = Shared { writes_max: AtomicU64::new(u64::MAX), ..Shared::default() };
+        let never = || AtomicU64::new(u64::MAX);
+        let shared = Shared { writes_max: never(), full_from: never(), ..Shared::default() };
         Self(Arc::new(shared))
     }
 
@@ -88,9 +92,15 @@ impl MemVfs {
         self.0.writes_max.store(self.writes().saturating_add(count), Ordering::SeqCst);
     }
 
-    /// Ends what [`Self::fail_after`] began.
+    /// Lets `count` more changing calls pass; then the disk is full: every creation and write fails, all else goes on.
+    pub fn fill_after(&self, count: u64) {
+        self.0.full_from.store(self.writes().saturating_add(count), Ordering::SeqCst);
+    }
+
+    /// Ends what [`Self::fail_after`] and [`Self::fill_after`] began.
     pub fn heal(&self) {
         self.0.writes_max.store(u64::MAX, Ordering::SeqCst);
+        self.0.full_from.store(u64::MAX, Ordering::SeqCst);
     }
 
     /// Changes the live and the synced bytes of a file, as bit rot would.
@@ -124,6 +134,13 @@ impl MemVfs {
         }
         Err(io::Error::other("injected fault"))
     }
+
+    /// As [`Self::charge`], for a call that needs space.
+    fn charge_space(&self) -> io::Result<()> {
+        let is_full = self.writes() >= self.0.full_from.load(Ordering::SeqCst);
+        self.charge()?;
+        if is_full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
 }
 
 struct MemFile {
@@ -151,7 +168,7 @@ impl Vfs for MemVfs {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        self.charge()?;
+        self.charge_space()?;
         let file = File::default();
         self.0.image.lock().live.insert(path.to_owned(), file.clone());
         Ok(Box::new(MemFile { vfs: self.clone(), file }))
@@ -204,6 +221,9 @@ impl Vfs for MemVfs {
 
 impl VfsFile for MemFile {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        if buf.is_empty() {
+            return Ok(());
+        }
         let content = self.file.lock();
         let start = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
         let end = start.checked_add(buf.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -212,7 +232,8 @@ impl VfsFile for MemFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.vfs.charge()?;
+        self.vfs.charge_space()?;
+        let _one_moment = self.vfs.0.image.lock();
         let mut content = self.file.lock();
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let end = start.checked_add(bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
@@ -227,6 +248,7 @@ impl VfsFile for MemFile {
 
     fn sync(&self) -> io::Result<()> {
         self.vfs.charge()?;
+        let _one_moment = self.vfs.0.image.lock();
         let mut content = self.file.lock();
         content.synced = content.live.clone();
         Ok(())
@@ -238,6 +260,7 @@ impl VfsFile for MemFile {
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.vfs.charge()?;
+        let _one_moment = self.vfs.0.image.lock();
         let mut content = self.file.lock();
         content.live.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
         Ok(())

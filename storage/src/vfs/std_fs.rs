@@ -15,12 +15,19 @@ pub struct StdVfs;
 
 struct StdFile(File);
 
-/// Held by the open file: the lock goes with it, also when the process dies.
+/// The lock goes with the open file, also when the process dies.
 struct StdLock {
-    _file: File,
+    file: File,
 }
 
 impl VfsLock for StdLock {}
+
+impl Drop for StdLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that this one is just starting holds a copy of the file until it runs its own program.
+        let _ = self.file.unlock();
+    }
+}
 
 impl Vfs for StdVfs {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
@@ -66,7 +73,7 @@ impl Vfs for StdVfs {
         }
         file.set_len(0)?;
         file.write_all(owner.as_bytes())?;
-        Ok(Ok(Box::new(StdLock { _file: file })))
+        Ok(Ok(Box::new(StdLock { file })))
     }
 }
 
