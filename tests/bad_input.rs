@@ -50,6 +50,13 @@ fn an_unreadable_file() {
 }
 
 #[test]
+fn a_mistyped_path_leaves_no_database_behind() {
+    let sandbox = Sandbox::new();
+    assert_one_line(&sandbox.patina(&["put", "nothing.txt"]), 1, &["nothing.txt", "no such file"]);
+    assert_one_line(&sandbox.patina(&["ls"]), 1, &["there is no database"]);
+}
+
+#[test]
 #[cfg(unix)]
 fn a_file_without_permission() {
     use std::os::unix::fs::PermissionsExt;

@@ -62,20 +62,35 @@ impl ObjectOptions {
 
 pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     let names = names(arguments)?;
-    let patina = folder.open_or_create()?;
     let options = arguments.options.to_put_options();
+    // Opened by the first file that can be read: a mistyped path leaves no empty database behind.
+    let mut opened: Option<Patina> = None;
     let mut is_whole = true;
     for (path, name) in arguments.files.iter().zip(&names) {
-        is_whole &= match put(&patina, path, name, &options) {
+        let stored = match read(path) {
+            Ok(bytes) => {
+                let patina = match &opened {
+                    Some(patina) => patina,
+                    None => opened.insert(folder.open_or_create()?),
+                };
+                put(patina, &bytes, name, &options)
+            }
+            Err(error) => Err(error),
+        };
+        is_whole &= match stored {
             Err(error) if arguments.files.len() > 1 => {
                 failure::say(error)?;
                 false
             }
-            put => put?,
+            stored => stored?,
         };
     }
-    patina.close()?;
+    opened.map_or(Ok(()), Patina::close)?;
     if is_whole { Ok(()) } else { Err(AlreadyReported.into()) }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    if path.as_os_str() == STDIN { read_stdin() } else { check::read(path).map_err(|line| anyhow!(line)) }
 }
 
 /// The name of every file, none of them twice: the second would overwrite the first.
@@ -107,20 +122,15 @@ fn name_of(path: &Path) -> Result<String> {
     })
 }
 
-/// Stores one file and says so; false if it is stored but something is wrong with it.
-fn put(patina: &Patina, path: &Path, name: &str, options: &PutOptions) -> Result<bool> {
-    let bytes = if path.as_os_str() == STDIN {
-        read_stdin()?
-    } else {
-        check::read(path).map_err(|line| anyhow!(line))?
-    };
-    patina.put_with(name, &bytes, options)?;
+/// Stores one object and says so; false if it is stored but something is wrong with it.
+fn put(patina: &Patina, bytes: &[u8], name: &str, options: &PutOptions) -> Result<bool> {
+    patina.put_with(name, bytes, options)?;
     let info = patina.objects().stat(&options.tenant, name)?;
     let shown = output::name(name);
     let mut out = output::stdout();
     writeln!(out, "{shown}: object {}, {}, {}", info.id, info.media_type, output::size(info.size))?;
     out.flush()?;
-    let damage = check::damage(&bytes);
+    let damage = check::damage(bytes);
     if let Some(damage) = damage {
         report(&damage_line(&shown, damage));
     }
