@@ -123,7 +123,12 @@ fn status_adds_up() {
     assert_eq!(status["all"]["stored"], stored);
     assert_eq!(status["stages"]["hot"]["objects"], objects.len());
     assert!(status["disk_bytes"].as_u64().unwrap() >= status["content_bytes"].as_u64().unwrap());
-    assert!(sandbox.prints(&["status"]).contains("image"));
+    let heat = status["all"]["heat"].as_f64().unwrap();
+    assert!(heat > 0.99 && heat <= 1.0, "just put: {heat}");
+    assert_eq!((status["merge_debt_bytes"].as_u64(), status["garbage_bytes"].as_u64()), (Some(0), Some(0)));
+    sandbox.prints(&["tick", "--force"]);
+    let shown = sandbox.prints(&["status"]);
+    assert!(shown.contains("image") && shown.contains("to reclaim"), "{shown}");
 }
 
 #[test]

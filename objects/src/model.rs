@@ -294,8 +294,8 @@ pub struct PlannedMove {
     pub reason: String,
 }
 
-/// Objects and bytes of one group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Objects, bytes and heat of one group.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sum {
     /// How many.
     pub objects: u64,
@@ -303,10 +303,19 @@ pub struct Sum {
     pub size: u64,
     /// Bytes on disk, shared contents counted for each object.
     pub stored: u64,
+    /// Their heat, added up.
+    pub heat: f64,
+}
+
+impl Sum {
+    /// The heat of one object of the group on average; 0 if there is none.
+    pub fn mean_heat(&self) -> f64 {
+        if self.objects == 0 { 0.0 } else { self.heat / self.objects as f64 }
+    }
 }
 
 /// Objects and bytes of the whole store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Totals {
     /// All.
     pub all: Sum,

@@ -105,7 +105,7 @@ pub fn totals(totals: &Totals) -> Value {
 }
 
 fn sum(sum: &Sum) -> Value {
-    json!({ "objects": sum.objects, "size": sum.size, "stored": sum.stored })
+    json!({ "objects": sum.objects, "size": sum.size, "stored": sum.stored, "heat": sum.mean_heat() })
 }
 
 /// Bytes as lower-case hexadecimal digits.

@@ -60,8 +60,20 @@ fn score(inner: &Inner, tree: &Tree, level: usize) -> f64 {
     if level == 0 {
         return tree.levels[0].len() as f64 / inner.options.l0_tables_trigger as f64;
     }
-    let limit = inner.options.level1_bytes.saturating_mul(LEVEL_MULTIPLIER.saturating_pow(level as u32 - 1));
-    tree.level_bytes(level) as f64 / limit as f64
+    tree.level_bytes(level) as f64 / level_limit(inner, level) as f64
+}
+
+/// The bytes that a level below 0 may hold.
+fn level_limit(inner: &Inner, level: usize) -> u64 {
+    inner.options.level1_bytes.saturating_mul(LEVEL_MULTIPLIER.saturating_pow(level.saturating_sub(1) as u32))
+}
+
+/// Bytes of tables over the limits of their levels: what is still to be merged.
+pub(crate) fn debt_bytes(inner: &Inner, tree: &Tree) -> u64 {
+    let excess =
+        (1..LEVELS - 1).map(|level| tree.level_bytes(level).saturating_sub(level_limit(inner, level)));
+    let top = if score(inner, tree, 0) >= 1.0 { tree.level_bytes(0) } else { 0 };
+    top + excess.sum::<u64>()
 }
 
 fn pick(inner: &Inner) -> Option<Job> {

@@ -13,7 +13,7 @@ mod leveled;
 
 pub use bin::{BinOwner, BinReport, Judgement, LiveRecord, NewBlob};
 pub(crate) use flush::flush_one;
-pub(crate) use leveled::{compact_all, compact_one};
+pub(crate) use leveled::{compact_all, compact_one, debt_bytes};
 
 use crate::types::{Kind, Seqno, Tag};
 

@@ -35,6 +35,8 @@ pub struct KeyspaceStats {
     pub entries: u64,
     /// Deletions among them.
     pub tombstones: u64,
+    /// Bytes of tables over the limits of their levels: what compaction has still to merge.
+    pub debt_bytes: u64,
 }
 
 impl Db {
@@ -50,6 +52,7 @@ impl Db {
                     (0..tree.levels.len()).map(|l| (tree.levels[l].len(), tree.level_bytes(l))).collect();
                 stats.entries = tree.tables().map(|table| table.properties.entries).sum();
                 stats.tombstones = tree.tables().map(|table| table.properties.tombstones).sum();
+                stats.debt_bytes = crate::compaction::debt_bytes(inner, tree);
             }
             stats
         });
