@@ -17,6 +17,9 @@ impl Timestamp {
     /// A moment that never comes.
     pub const NEVER: Self = Self(u64::MAX);
 
+    /// The latest moment that can come: what is due [`Timestamp::NEVER`] is not due then either.
+    pub(crate) const LAST: Self = Self(u64::MAX - 1);
+
     /// Milliseconds since 1970-01-01 UTC.
     pub const fn as_millis(self) -> u64 {
         self.0
@@ -46,7 +49,7 @@ impl fmt::Display for Timestamp {
 
 /// A duration of whole days, as policies are usually written.
 pub const fn days(count: u64) -> Duration {
-    Duration::from_secs(count * 86_400)
+    Duration::from_secs(count.saturating_mul(86_400))
 }
 
 /// A duration in whole milliseconds, saturating.

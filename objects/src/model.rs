@@ -34,7 +34,8 @@ impl Default for StoreOptions {
     }
 }
 
-/// How an object is put.
+/// How an object is put. A put over a name that is taken makes a new generation, which has these settings and none of the old
+/// one's: to keep a pin, a rate or a chosen policy, give it again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PutOptions {
     /// Whose it is.

@@ -27,7 +27,7 @@ use crate::plan::Subject;
 use crate::policy::{Policy, PolicySet};
 use crate::rows::{self, ObjectRow};
 use crate::touches::Touches;
-use crate::types::{ContentHash, ObjectId};
+use crate::types::{ContentHash, ObjectId, Stage};
 use journal::Journal;
 use parking_lot::{Mutex, RwLock};
 use patina_storage::{Db, Durability, Keyspace, KeyspaceOptions, Seqno, Snapshot, WriteBatch};
@@ -90,6 +90,8 @@ pub(crate) struct Inner {
     pub next_object_id: AtomicU64,
     /// The latest time that decay has ever been told.
     pub decay_clock_ms: AtomicU64,
+    /// Held by whoever changes a policy, until every object knows.
+    pub changing_policies: Mutex<()>,
     /// Held by whoever ticks.
     pub ticking: Mutex<()>,
     /// Held by whoever writes touches.
@@ -117,6 +119,7 @@ impl ObjectStore {
             journal: Mutex::new(start.journal),
             next_object_id: AtomicU64::new(start.next_object_id),
             decay_clock_ms: AtomicU64::new(start.decay_clock_ms),
+            changing_policies: Mutex::new(()),
             ticking: Mutex::new(()),
             flushing: Mutex::new(()),
             garbage_made: AtomicBool::new(true),
@@ -170,7 +173,8 @@ pub(crate) struct Versioned {
 
 impl Inner {
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now().max(Timestamp(self.decay_clock_ms.load(Ordering::SeqCst)))
+        let reached = Timestamp(self.decay_clock_ms.load(Ordering::SeqCst));
+        self.clock.now().max(reached).min(Timestamp::LAST)
     }
 
     /// The row of an object, as a snapshot sees it or as it is now.
@@ -297,7 +301,7 @@ impl Inner {
     }
 
     /// Changes many rows, each on condition that nobody else does meanwhile. `change` says whether there is anything to
-    /// write; it is called again for a row that had to be read again. Rows that are gone are passed over.
+    /// write; it is called again for a row that had to be read again. Rows that are gone or damaged are passed over.
     pub(crate) fn update_rows(
         &self,
         ids: &[ObjectId],
@@ -325,7 +329,11 @@ impl Inner {
     ) -> Result<()> {
         let mut batch = self.db.batch();
         for id in ids {
-            let Some(before) = self.row(None, *id)? else { continue };
+            let before = match self.row(None, *id) {
+                Err(error) if error.is_damage() => continue,
+                found => found?,
+            };
+            let Some(before) = before else { continue };
             let mut after = before.row.clone();
             if change(*id, &mut after, before.seqno) {
                 self.put_row(&mut batch, *id, Some(&before), &after);
@@ -339,7 +347,17 @@ impl Inner {
 }
 
 pub(crate) fn decode_row(id: ObjectId, bytes: &[u8]) -> Result<ObjectRow> {
-    rows::decode(bytes, &format!("object {id}"))
+    let row: ObjectRow = rows::decode(bytes, &format!("object {id}"))?;
+    // Such numbers would make an object due at once, or take bytes that are there for gone.
+    let sane = u8::try_from(row.stage).is_ok_and(|stage| Stage::from_number(stage).is_some())
+        && put::check_rate(row.rate).is_ok()
+        && row.effective_ms.is_finite()
+        && row.progress.is_finite()
+        && (0.0..=1.0).contains(&row.fidelity);
+    if sane {
+        return Ok(row);
+    }
+    Err(Error::corruption(format!("the row of object {id} has impossible values; restore from a copy")))
 }
 
 /// Runs an attempt again while it loses against other writers.

@@ -90,6 +90,46 @@ fn a_read_too_soon_to_count_still_stops_the_transform_it_meets() {
 }
 
 #[test]
+fn an_object_that_is_overwritten_while_its_transform_fails_has_not_failed() {
+    let world = World::new();
+    world.put("a", b"fail: this one cannot be transformed");
+    world.clock.advance(days(12));
+    let store = world.store.clone();
+    *world.transform.hook.lock() = Some(Box::new(move |_| {
+        store.put("a", b"fine", &PutOptions::default()).unwrap();
+    }));
+    world.tick();
+    *world.transform.hook.lock() = None;
+    assert_eq!(world.store.stat(TENANT, "a").unwrap().error, None);
+    assert_eq!(world.tick_after(10).moved, 1);
+    world.check();
+}
+
+/// Once the change of a policy has returned, no tick that began before purges by the old one.
+#[test]
+fn a_policy_that_changes_while_objects_are_purged_spares_the_rest() {
+    let world = World::new();
+    let item = |n: u64| (format!("o{n}"), noise(n, 20).into(), PutOptions::default());
+    world.store.put_many((0..1500).map(item)).unwrap();
+    world.tick_after(40);
+    world.clock.advance(days(60));
+    let purged = || world.store.totals().unwrap().by_stage[4].objects;
+    let spared = std::thread::scope(|scope| {
+        let tick = scope.spawn(|| world.store.tick(&Default::default()).unwrap());
+        while purged() == 0 {
+            std::thread::yield_now();
+        }
+        world.store.put_policy(patina_objects::Policy { purge_after: None, ..policy() }).unwrap();
+        let then = purged();
+        tick.join().unwrap();
+        assert_eq!(purged(), then);
+        1500 - then
+    });
+    assert_eq!(world.dump()["due"].len(), 0, "{spared} were spared");
+    world.check();
+}
+
+#[test]
 fn a_policy_that_changes_meanwhile_decides() {
     let world = World::new();
     world.put("a", &noise(1, 1000));

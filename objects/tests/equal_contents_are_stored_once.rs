@@ -135,6 +135,46 @@ fn sharing_a_content_that_is_compressed_harder_is_in_the_history() {
 }
 
 #[test]
+fn one_that_stays_at_its_floor_while_its_content_is_compressed_harder_says_so_too() {
+    let world = two_policies();
+    let floor = Policy { warm_after: None, cold_after: Some(days(11)), fidelity_floor: 0.9, ..slow() };
+    world.store.put_policy(Policy { name: "slow".into(), ..floor }).unwrap();
+    let lines: String = (0..4000).map(|n| format!("line {} of {}\n", n * 7919 % 4001, n % 97)).collect();
+    let bytes = format!("mild{lines}").into_bytes();
+    world.put("quick", &bytes);
+    put_slow(&world, "floor", &bytes);
+    let stored = world.store.stat(TENANT, "floor").unwrap().stored;
+    world.tick_after(12);
+    let info = world.store.stat(TENANT, "floor").unwrap();
+    assert!(info.stage.number() == 0 && info.stored < stored, "{} is not below {stored}", info.stored);
+    world.check();
+}
+
+#[test]
+fn garbage_that_a_full_disk_kept_is_freed_by_the_next_tick() {
+    let live = |world: &World| -> (u64, u64) {
+        let files = world.store.blob_files().unwrap();
+        files.iter().fold((0, 0), |(live, dead), file| (live + file.live_bytes, dead + file.garbage_bytes))
+    };
+    for space in 0..12 {
+        let world = World::new();
+        for n in 0..30u64 {
+            world.put(&format!("o{n}"), &noise(n, 2000));
+        }
+        for n in 0..25u64 {
+            world.store.delete(TENANT, &format!("o{n}")).unwrap();
+        }
+        world.vfs.fill_after(space);
+        let _ = world.store.tick(&Default::default());
+        world.vfs.heal();
+        world.tick();
+        let (live, garbage) = live(&world);
+        assert!(garbage <= live, "space for {space} calls: {garbage} bytes of garbage, {live} live");
+        world.check();
+    }
+}
+
+#[test]
 fn garbage_is_freed() {
     let world = World::new();
     for n in 0..30u64 {

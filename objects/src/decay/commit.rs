@@ -180,7 +180,12 @@ impl Commit<'_, '_> {
     fn write(&mut self, step: &Move, after: &ObjectRow) {
         let inner = self.round.inner;
         inner.put_row(&mut self.batch, step.id, Some(&step.before), after);
-        let MoveResult::Done { told, .. } = &step.result else { return };
+        let MoveResult::Done { told, .. } = &step.result else {
+            if after.stored != step.before.row.stored {
+                self.record_repack(step.id, &step.before, after);
+            }
+            return;
+        };
         let reason = self.round.reason();
         let mut record = inner.record(step.id, Some(&step.before.row), Some(after), reason, self.round.now);
         record.metric = told.metric.to_owned();
@@ -196,10 +201,14 @@ impl Commit<'_, '_> {
         for (id, before) in plan.stayers.iter().filter(|(_, before)| before.row.stored != stored) {
             let after = ObjectRow { stored, ..before.row.clone() };
             inner.put_row(&mut self.batch, *id, Some(before), &after);
-            let mut record =
-                inner.record(*id, Some(&before.row), Some(&after), Reason::Repack, self.round.now);
-            record.note = "the content it shares was compressed harder for another object".to_owned();
-            self.records.push(record);
+            self.record_repack(*id, before, &after);
         }
+    }
+
+    fn record_repack(&mut self, id: ObjectId, before: &Versioned, after: &ObjectRow) {
+        let (inner, now) = (self.round.inner, self.round.now);
+        let mut record = inner.record(id, Some(&before.row), Some(after), Reason::Repack, now);
+        record.note = "the content it shares was compressed harder for another object".to_owned();
+        self.records.push(record);
     }
 }

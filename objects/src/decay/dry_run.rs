@@ -30,7 +30,11 @@ pub(super) fn natural(inner: &Inner, now: Timestamp) -> Result<Vec<PlannedMove>>
     let mut moves = Vec::new();
     for entry in snapshot.range(&inner.spaces.due, ..=keys::due(now.0, ObjectId(u64::MAX))) {
         let Some(id) = keys::last_number(entry?.key()).map(ObjectId) else { continue };
-        let Some(found) = inner.row(Some(&snapshot), id)? else { continue };
+        let found = match inner.row(Some(&snapshot), id) {
+            Err(error) if error.is_damage() => continue,
+            found => found?,
+        };
+        let Some(found) = found else { continue };
         let mut row = found.row;
         while let Some((planned, next)) = next_move(inner, &policies, id, row, now) {
             moves.push(planned);
@@ -61,7 +65,7 @@ pub(super) fn forced(inner: &Inner, now: Timestamp) -> Result<Vec<PlannedMove>> 
     for entry in snapshot.range(&inner.spaces.objects, ..) {
         let entry = entry?;
         let Some(id) = keys::last_number(entry.key()).map(ObjectId) else { continue };
-        let row = decode_row(id, &entry.value()?)?;
+        let Ok(row) = decode_row(id, &entry.value()?) else { continue };
         let policy: Arc<Policy> = policies.of(&row.policy, row.kind());
         if let Forced::Move { to, .. } = inner.subject(id, &row, &policy).forced(now) {
             moves.push(planned(id, row, to, "forced".to_owned(), now).0);

@@ -16,6 +16,11 @@ pub(super) fn collect(inner: &Inner, now: Timestamp, moved: u64) -> Result<()> {
     if !made && moved == 0 {
         return Ok(());
     }
+    // What an error leaves behind is for the next round.
+    compact_files(inner, now).inspect_err(|_| inner.garbage_made.store(true, Ordering::Relaxed))
+}
+
+fn compact_files(inner: &Inner, now: Timestamp) -> Result<()> {
     let contents = &inner.spaces.contents;
     let keeper = Keeper { inner, now };
     for file in inner.db.blob_files(contents)?.iter().filter(|file| is_mostly_garbage(file)) {

@@ -105,7 +105,7 @@ impl<'a> Round<'a> {
                 Some((to, progress)) => match judge.transition(id, &before, to, progress) {
                     Ok((after, result)) => moves.push(Move { id, before, after, result }),
                     Err(message) => {
-                        self.fail(id, message);
+                        self.fail(id, before.row.generation, message);
                         stayers.push((id, before));
                     }
                 },
@@ -179,7 +179,7 @@ impl Judge<'_, '_> {
                 after.trace = Some(summary.clone());
             }
             round.inner.schedule(&mut after, self.policies, round.now);
-            self.output(&transformed, &after);
+            self.output(&transformed, &after)?;
             return Ok((after, MoveResult::Done { content: transformed.content, told: transformed.told }));
         }
         after.at_floor = true;
@@ -246,11 +246,11 @@ impl Judge<'_, '_> {
     }
 
     /// Adds the bytes of a transform to the outputs, unless they are there or in the store already.
-    fn output(&mut self, transformed: &Transformed, after: &ObjectRow) {
-        let (Some(bytes), Some(content)) = (&transformed.bytes, transformed.content) else { return };
+    fn output(&mut self, transformed: &Transformed, after: &ObjectRow) -> std::result::Result<(), String> {
+        let (Some(bytes), Some(content)) = (&transformed.bytes, transformed.content) else { return Ok(()) };
         let known = |output: &NewBlob| output.key[..] == content.0;
-        if self.outputs.iter().any(known) || self.exists(content) {
-            return;
+        if self.outputs.iter().any(known) || self.exists(content)? {
+            return Ok(());
         }
         let media = MediaType::from_mime(&after.media_type);
         self.outputs.push(NewBlob {
@@ -259,11 +259,14 @@ impl Judge<'_, '_> {
             bin: self.bin_of(after.stage().number(), [after]),
             compression: compression_of(media.kind, &media.mime, Compression::Strong),
         });
+        Ok(())
     }
 
-    /// Whether a content is in the store. When that cannot be told, or changes until the commit, the commit decides.
-    fn exists(&self, content: ContentHash) -> bool {
-        self.round.inner.spaces.contents.blob_ref(&content.0).is_ok_and(|found| found.is_some())
+    /// Whether a content is in the store. When that changes until the commit, the commit decides. Good bytes are not
+    /// given up for a content that cannot be read.
+    fn exists(&self, content: ContentHash) -> std::result::Result<bool, String> {
+        let found = self.round.inner.spaces.contents.get(&content.0);
+        found.map(|found| found.is_some()).map_err(|error| format!("equal bytes cannot be read: {error}"))
     }
 
     /// Adds the content itself to the outputs, compressed harder, if it leaves the hot bins unchanged.

@@ -20,7 +20,6 @@ use crate::types::{ObjectId, Reason, Stage};
 use parking_lot::Mutex;
 use patina_storage::{Bin, FileId, LiveRecord, Seqno, Snapshot};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
 /// Entries of the due index, or rows, that are visited before the files they lead to are compacted.
 const VISITS_PER_CHUNK: usize = 4096;
@@ -45,7 +44,8 @@ struct State {
     settled: HashSet<ObjectId>,
     /// Lost against another writer, to be looked at once more.
     again: Vec<ObjectId>,
-    failures: Vec<(ObjectId, String)>,
+    /// With the generation that failed.
+    failures: Vec<(ObjectId, u64, String)>,
 }
 
 pub(super) struct Round<'a> {
@@ -116,12 +116,12 @@ impl<'a> Round<'a> {
     }
 
     fn visit_due(&self, ids: &[ObjectId]) -> Result<()> {
-        let policies = Arc::clone(&self.inner.policies.read());
         let mut files = ByFile::new();
         let mut later = Vec::new();
         for id in ids.iter().copied().filter(|id| !self.is_settled(*id)) {
             let snapshot = self.inner.db.snapshot();
             let Some(found) = self.load(&snapshot, id)? else { continue };
+            let policies = self.inner.policies.read();
             let policy = policies.of(&found.row.policy, found.row.kind());
             match self.inner.subject(id, &found.row, &policy).verdict(self.now) {
                 Verdict::Wait(_) => {
@@ -136,10 +136,15 @@ impl<'a> Round<'a> {
                 Verdict::Move { to: Stage::Purged, .. } => {
                     self.purge(&snapshot, id, &found, None, &policies)?
                 }
-                Verdict::Move { .. } => self.sort_by_file(id, &found.row, &mut files)?,
+                Verdict::Move { .. } => {
+                    drop(policies);
+                    self.sort_by_file(&snapshot, id, &found.row, &mut files)?;
+                }
             }
         }
+        let policies = self.inner.policies.read();
         self.inner.update_rows(&later, |_, row, _| self.rescheduled(row, &policies))?;
+        drop(policies);
         self.compact(files)
     }
 
@@ -157,7 +162,6 @@ impl<'a> Round<'a> {
     }
 
     fn visit_forced(&self, ids: &[ObjectId]) -> Result<()> {
-        let policies = Arc::clone(&self.inner.policies.read());
         let mut files = ByFile::new();
         let mut gaining = Vec::new();
         for id in ids.iter().copied() {
@@ -166,6 +170,7 @@ impl<'a> Round<'a> {
             if !self.may_advance(found.seqno) {
                 continue;
             }
+            let policies = self.inner.policies.read();
             let policy = policies.of(&found.row.policy, found.row.kind());
             match self.inner.subject(id, &found.row, &policy).forced(self.now) {
                 Forced::Stay => self.state.lock().report.blocked += 1,
@@ -173,9 +178,13 @@ impl<'a> Round<'a> {
                 Forced::Move { to: Stage::Purged, progress } => {
                     self.purge(&snapshot, id, &found, Some(progress), &policies)?;
                 }
-                Forced::Move { .. } => self.sort_by_file(id, &found.row, &mut files)?,
+                Forced::Move { .. } => {
+                    drop(policies);
+                    self.sort_by_file(&snapshot, id, &found.row, &mut files)?;
+                }
             }
         }
+        let policies = self.inner.policies.read();
         self.inner.update_rows(&gaining, |id, row, seqno| {
             let policy = policies.of(&row.policy, row.kind());
             match self.inner.subject(id, row, &policy).forced(self.now) {
@@ -186,6 +195,7 @@ impl<'a> Round<'a> {
                 _ => false,
             }
         })?;
+        drop(policies);
         self.compact(files)
     }
 
@@ -219,15 +229,21 @@ impl<'a> Round<'a> {
         row.due_ms != before
     }
 
-    fn sort_by_file(&self, id: ObjectId, row: &ObjectRow, files: &mut ByFile) -> Result<()> {
+    fn sort_by_file(
+        &self,
+        snapshot: &Snapshot,
+        id: ObjectId,
+        row: &ObjectRow,
+        files: &mut ByFile,
+    ) -> Result<()> {
         let found = match row.content() {
-            Some(content) => self.inner.spaces.contents.blob_ref(&content.0)?,
+            Some(content) => snapshot.blob_ref(&self.inner.spaces.contents, &content.0)?,
             None => None,
         };
         match found {
             Some((blob, _)) => files.entry(blob.file).or_default().push(id),
             None => {
-                self.fail(id, "its bytes are missing".to_owned());
+                self.fail(id, row.generation, "its bytes are missing".to_owned());
                 self.write_failures()?;
             }
         }
@@ -241,8 +257,9 @@ impl<'a> Round<'a> {
         let again = std::mem::take(&mut self.state.lock().again);
         let mut files = ByFile::new();
         for id in again {
-            if let Some(found) = self.inner.row(None, id)? {
-                self.sort_by_file(id, &found.row, &mut files)?;
+            let snapshot = self.inner.db.snapshot();
+            if let Some(found) = self.load(&snapshot, id)? {
+                self.sort_by_file(&snapshot, id, &found.row, &mut files)?;
             }
         }
         self.compact_files(files)?;
@@ -270,7 +287,11 @@ impl<'a> Round<'a> {
     fn move_one_by_one(&self, ids: &[ObjectId]) -> Result<()> {
         for id in ids.iter().copied().filter(|id| !self.is_settled(*id)) {
             match self.move_one(id) {
-                Err(error) if error.is_damage() => self.fail(id, error.to_string()),
+                Err(error) if error.is_damage() => {
+                    let generation =
+                        self.inner.row(None, id).ok().flatten().map(|found| found.row.generation);
+                    self.fail(id, generation.unwrap_or_default(), error.to_string());
+                }
                 done => done?,
             }
         }
@@ -366,24 +387,31 @@ impl<'a> Round<'a> {
     }
 
     /// Notes a failed transition, to be written when no compaction is on the way.
-    pub(super) fn fail(&self, id: ObjectId, message: String) {
+    pub(super) fn fail(&self, id: ObjectId, generation: u64, message: String) {
         let mut state = self.state.lock();
         if state.settled.insert(id) {
             state.report.failed += 1;
-            state.failures.push((id, message));
+            state.failures.push((id, generation, message));
         }
     }
 
     fn write_failures(&self) -> Result<()> {
-        let failures: BTreeMap<ObjectId, String> =
-            std::mem::take(&mut self.state.lock().failures).into_iter().collect();
+        let noted = std::mem::take(&mut self.state.lock().failures);
+        let failures: BTreeMap<ObjectId, (u64, String)> =
+            noted.into_iter().map(|(id, generation, message)| (id, (generation, message))).collect();
         let ids: Vec<ObjectId> = failures.keys().copied().collect();
-        let policies = Arc::clone(&self.inner.policies.read());
+        let policies = self.inner.policies.read();
         self.inner.update_rows(&ids, |id, row, _| {
+            // What was overwritten meanwhile has not failed.
+            let Some((_, message)) =
+                failures.get(&id).filter(|(generation, _)| *generation == row.generation)
+            else {
+                return false;
+            };
             let pause_ms = BACKOFF_MS << row.attempts.min(16);
             row.attempts += 1;
             row.retry_at_ms = self.now.0.saturating_add(pause_ms);
-            row.error = failures.get(&id).cloned();
+            row.error = Some(message.clone());
             self.inner.schedule(row, &policies, self.now);
             true
         })

@@ -61,7 +61,7 @@ impl ObjectStore {
             if until.is_some_and(|until| until <= change.now) {
                 return Err(Error::invalid("a hold must end in the future, or never"));
             }
-            row.holds_made += 1;
+            row.holds_made = row.holds_made.saturating_add(1);
             let id = row.holds_made;
             let until_ms = until.map(Timestamp::as_millis);
             row.holds.push(HoldRow { id, reason: reason.to_owned(), until_ms });

@@ -126,8 +126,8 @@ impl Inner {
 
     /// The time that a tick told `now` would decay up to.
     pub(crate) fn tick_time(&self, now: Option<Timestamp>) -> Result<Timestamp> {
-        let reached = Timestamp(self.decay_clock_ms.load(Ordering::SeqCst));
-        match now {
+        let reached = Timestamp(self.decay_clock_ms.load(Ordering::SeqCst)).min(Timestamp::LAST);
+        match now.map(|now| now.min(Timestamp::LAST)) {
             Some(now) if now < reached => Err(Error::invalid(format!(
                 "a tick at {now} is in the past: decay has already reached {reached}; give a later time or none"
             ))),

@@ -3,7 +3,8 @@
 //! The due index holds lower bounds. A policy that became stricter would make them too late, and objects that left the
 //! index because nothing more was to come may have a next stage again. So a change visits every object that follows the
 //! policy. A mark in `meta`, set with the change and removed after the visit, makes a crash in between harmless: the
-//! next open visits all.
+//! next open, or the next change, visits all. Changes are made one after the other, so that none removes the mark of
+//! another.
 
 use super::{Inner, ObjectStore, Spaces};
 use crate::error::{Error, Result};
@@ -51,6 +52,8 @@ impl ObjectStore {
     pub fn put_policy(&self, policy: Policy) -> Result<u64> {
         policy.validate()?;
         let inner = &self.inner;
+        let _alone = inner.changing_policies.lock();
+        inner.finish_reindex()?;
         let mut policies = inner.policies.write();
         let version = policies.find(&policy.name).map_or(0, |old| old.version) + 1;
         let name = policy.name.clone();
@@ -70,6 +73,8 @@ impl ObjectStore {
     /// [`crate::ErrorKind::InvalidArgument`] for a built-in policy; [`crate::ErrorKind::NotFound`]; storage's.
     pub fn drop_policy(&self, name: &str) -> Result<()> {
         let inner = &self.inner;
+        let _alone = inner.changing_policies.lock();
+        inner.finish_reindex()?;
         let mut policies = inner.policies.write();
         policies.named(name)?;
         if is_builtin(name) {
@@ -106,7 +111,8 @@ impl Inner {
         for entry in snapshot.range(&self.spaces.objects, ..) {
             let entry = entry?;
             let Some(id) = keys::last_number(entry.key()).map(ObjectId) else { continue };
-            if concerned(&super::decode_row(id, &entry.value()?)?) {
+            // A damaged row keeps nobody else from a new due time, nor the store from opening.
+            if super::decode_row(id, &entry.value()?).is_ok_and(|row| concerned(&row)) {
                 chunk.push(id);
             }
             if chunk.len() == VISITS_PER_CHUNK {
@@ -123,7 +129,7 @@ impl Inner {
 
     fn revisit(&self, ids: &[ObjectId]) -> Result<()> {
         let now = self.now();
-        let policies = Arc::clone(&self.policies.read());
+        let policies = self.policies.read();
         self.update_rows(ids, |_, row, _| {
             let before = row.clone();
             row.try_anew();

@@ -11,7 +11,7 @@ use crate::heat::Effective;
 use crate::keys;
 use crate::model::PutOptions;
 use crate::policy::{Policy, PolicySet, Target};
-use crate::rows::{HoldRow, ObjectRow};
+use crate::rows::{HistoryRecord, HoldRow, ObjectRow};
 use crate::types::{ContentHash, ObjectId, Reason, Stage};
 use bytes::Bytes;
 use patina_codecs::{HEAD_BYTES_MAX, Kind, MediaType, detect};
@@ -105,12 +105,23 @@ impl Inner {
         self.schedule(&mut after, &policies, now);
 
         let mut batch = self.db.batch();
-        after.stored = self.put_content(&mut batch, &snapshot, incoming, &after, appended, now)?;
+        let (stored, healed) = self.put_content(&mut batch, &snapshot, incoming, &after, appended, now)?;
+        after.stored = stored;
         self.put_row(&mut batch, id, before, &after);
         self.link(&mut batch, &snapshot, id, before, incoming)?;
         let reason = if before.is_some() { Reason::Overwrite } else { Reason::Put };
-        let record = self.record(id, before.map(|before| &before.row), Some(&after), reason, now);
-        self.commit(batch, vec![record])?;
+        let mut records = vec![self.record(id, before.map(|before| &before.row), Some(&after), reason, now)];
+        if healed {
+            records.extend(self.tell_sharers(
+                &mut batch,
+                &snapshot,
+                incoming.content,
+                (id, &after),
+                &policies,
+                now,
+            )?);
+        }
+        self.commit(batch, records)?;
         Ok(id)
     }
 
@@ -126,7 +137,8 @@ impl Inner {
         }
     }
 
-    /// Makes the batch rely on the content being there, appending it first if it is not. Gives its bytes on disk.
+    /// Makes the batch rely on the content being there, appending it first if it is not, or cannot be read. Gives its
+    /// bytes on disk, and whether it takes the place of a damaged one.
     fn put_content(
         &self,
         batch: &mut WriteBatch,
@@ -135,12 +147,19 @@ impl Inner {
         row: &ObjectRow,
         appended: &mut Option<PendingBlob>,
         now: Timestamp,
-    ) -> Result<u64> {
+    ) -> Result<(u64, bool)> {
         let contents = &self.spaces.contents;
         let key = incoming.content.0;
-        if let Some((blob, seqno)) = snapshot.blob_ref(contents, &key)? {
-            batch.require_version(contents, key.to_vec(), seqno);
-            return Ok(blob.stored_len);
+        let found = snapshot.blob_ref(contents, &key)?;
+        match &found {
+            Some((blob, seqno)) => {
+                batch.require_version(contents, key.to_vec(), *seqno);
+                match snapshot.get(contents, &key).map_err(Error::from) {
+                    Err(error) if error.is_damage() => {}
+                    read => return read.map(|_| (blob.stored_len, false)),
+                }
+            }
+            None => batch.require_absent(contents, key.to_vec()),
         }
         let blob = match appended {
             Some(blob) => &*blob,
@@ -151,9 +170,38 @@ impl Inner {
                 &*appended.insert(self.db.append_blob(contents, bin, &key, incoming.bytes, compression)?)
             }
         };
-        batch.require_absent(contents, key.to_vec());
         batch.put_blob(contents, key.to_vec(), blob);
-        Ok(blob.blob_ref().stored_len)
+        Ok((blob.blob_ref().stored_len, found.is_some()))
+    }
+
+    /// Lets the other objects that refer to a content, whose damaged bytes were stored anew, be tried again.
+    fn tell_sharers(
+        &self,
+        batch: &mut WriteBatch,
+        snapshot: &Snapshot,
+        content: ContentHash,
+        put: (ObjectId, &ObjectRow),
+        policies: &PolicySet,
+        now: Timestamp,
+    ) -> Result<Vec<HistoryRecord>> {
+        let mut records = Vec::new();
+        let (put_id, stored) = (put.0, put.1.stored);
+        batch.require_unchanged(&self.spaces.refs, content.0.to_vec(), snapshot);
+        for id in self.referrers(snapshot, content)?.into_iter().filter(|id| *id != put_id) {
+            let before = match self.row(Some(snapshot), id) {
+                Err(error) if error.is_damage() => continue,
+                found => found?,
+            };
+            let Some(before) = before else { continue };
+            let mut after = ObjectRow { stored, ..before.row.clone() };
+            after.try_anew();
+            self.schedule(&mut after, policies, now);
+            self.put_row(batch, id, Some(&before), &after);
+            let mut record = self.record(id, Some(&before.row), Some(&after), Reason::Repack, now);
+            record.note = "the content it shares was damaged, and was put again".to_owned();
+            records.push(record);
+        }
+        Ok(records)
     }
 
     /// Adds the name of a new object, and moves the reference from the old content to the new one.
@@ -194,7 +242,7 @@ fn new_row(
     let by_policy = policy.legal_hold.then(|| format!("policy '{}'", policy.name));
     let reasons = by_policy.into_iter().chain(incoming.options.hold.clone());
     let holds = reasons.map(|reason| {
-        holds_made += 1;
+        holds_made = holds_made.saturating_add(1);
         HoldRow { id: holds_made, reason, until_ms: None }
     });
     ObjectRow {
@@ -210,7 +258,7 @@ fn new_row(
         content_hash: Some(incoming.content.0.to_vec()),
         stage: Stage::Hot.number().into(),
         fidelity: 1.0,
-        generation: before.map_or(0, |row| row.generation) + 1,
+        generation: before.map_or(0, |row| row.generation).saturating_add(1),
         created_at_ms: now.0,
         accessed_at_ms: now.0,
         effective_ms: Effective::born(now, policy.birth_credit).to_row(),

@@ -39,7 +39,8 @@ impl ObjectStore {
         let (id, found) = inner.find(&snapshot, tenant, name)?;
         let row = found.row;
         let bytes = inner.bytes_of(&snapshot, id, &row)?;
-        inner.note_read(id, &row, access)?;
+        // The bytes are here: that marks cannot be written, on a full disk say, is no reason to withhold them.
+        let _ = inner.note_read(id, &row, access);
         Ok(Object { id, bytes, stage: row.stage(), fidelity: row.fidelity, media_type: row.media_type })
     }
 
@@ -83,7 +84,7 @@ impl Inner {
         }
     }
 
-    /// Leaves a mark; writes the marks out when there are too many.
+    /// Leaves a mark; writes the marks out when there are too many, and takes this one back if that cannot be done.
     fn note_read(&self, id: ObjectId, row: &ObjectRow, access: Access) -> Result<()> {
         let policy = self.policies.read().of(&row.policy, row.kind());
         let weight = match access {
@@ -94,7 +95,7 @@ impl Inner {
         let row_accessed_at = Timestamp(row.accessed_at_ms);
         let touch = Touch { id, at: self.now(), row_accessed_at, weight, policy: &policy };
         if self.touches.touch(&touch) > self.options.pending_touches_max {
-            self.flush_touches()?;
+            self.flush_touches().inspect_err(|_| self.touches.forget(id))?;
         }
         Ok(())
     }
