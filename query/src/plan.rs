@@ -51,7 +51,7 @@ pub(crate) struct IndexShape {
     /// The column's name in EXPLAIN.
     pub column_name: String,
     pub text: bool,
-    /// At most one row for each value.
+    /// At most one row for each value, however it is compared: of texts, `'5'` and `'05'` can both be equal to 5.
     pub unique: bool,
     /// Rows for one value, a range, a prefix. The first may be refined by `histogram`.
     pub rows_equal: f64,

@@ -6,10 +6,12 @@
 //! - whole numbers: `n > 2.5` begins at 3; text that reads as a number is one, other text and bytes lie above all
 //!   numbers; NULL selects nothing;
 //! - text: `name >= 'b'` is a range of bytes, `GLOB 'photos/*'` and `LIKE 'photos/%'` are prefixes. LIKE ignores
-//!   ASCII case, so its prefix becomes one for each spelling of its first letters.
+//!   ASCII case, so its prefix becomes one for each spelling of its first letters. A number selects everything: if
+//!   it comes from a numeric column, `'05'` and `'5.0'` are both equal to 5.
 
 use std::ops::Bound;
 
+use crate::users::affinity::number_of;
 use crate::value::Value;
 
 /// An operator between an indexed column and a value.
@@ -72,6 +74,9 @@ impl Conditions {
     /// The texts that can meet the conditions, in order of their beginnings.
     pub fn texts(&self) -> Vec<TextRange> {
         if let Some(any_of) = &self.any_of {
+            if any_of.iter().any(is_number) {
+                return vec![TextRange::Between(Bound::Unbounded, Bound::Unbounded)];
+            }
             let mut texts: Vec<String> = any_of.iter().filter_map(text_of).collect();
             texts.sort_unstable();
             texts.dedup();
@@ -107,10 +112,9 @@ fn integer_range(comparison: Comparison, value: &Value) -> Option<(i64, i64)> {
         Value::Null => return None,
         Value::Integer(number) => *number as i128,
         Value::Real(number) => return real_range(comparison, *number),
-        Value::Text(text) => match (text.trim().parse::<i64>(), text.trim().parse::<f64>()) {
-            (Ok(number), _) => number as i128,
-            (_, Ok(number)) => return real_range(comparison, number),
-            _ => return above_numbers(comparison),
+        Value::Text(text) => match number_of(text) {
+            Some(number) => return integer_range(comparison, &number),
+            None => return above_numbers(comparison),
         },
         Value::Blob(_) => return above_numbers(comparison),
     };
@@ -149,13 +153,15 @@ fn above_numbers(comparison: Comparison) -> Option<(i64, i64)> {
     }
 }
 
-/// The text a value compares as with a TEXT column; `None` where that needs SQLite's own formatting.
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::Text(text) => Some(text.clone()),
-        Value::Integer(number) => Some(number.to_string()),
-        Value::Null | Value::Real(_) | Value::Blob(_) => None,
+        _ => None,
     }
+}
+
+fn is_number(value: &Value) -> bool {
+    matches!(value, Value::Integer(_) | Value::Real(_))
 }
 
 fn glob_prefix(pattern: &str) -> String {
@@ -243,6 +249,9 @@ mod tests {
         assert_eq!(integers(&[(Equal, Value::Null)]), []);
         assert_eq!(integers(&[(Greater, Value::from("abc"))]), []);
         assert_eq!(integers(&[(Less, Value::from("abc"))]), [(i64::MIN, i64::MAX)]);
+        assert_eq!(integers(&[(Less, Value::from("nan"))]), [(i64::MIN, i64::MAX)]);
+        assert_eq!(integers(&[(Less, Value::from("-inf"))]), [(i64::MIN, i64::MAX)]);
+        assert_eq!(integers(&[(Equal, Value::from(" 2e0 "))]), [(2, 2)]);
         assert_eq!(integers(&[(Greater, Value::Integer(i64::MAX))]), []);
         assert_eq!(integers(&[(Greater, Value::Integer(5)), (Less, Value::Integer(3))]), []);
         let any_of = Some(vec![Value::Integer(3), Value::from("1"), Value::Null, Value::Integer(3)]);
@@ -268,7 +277,11 @@ mod tests {
             conditions(&[(GreaterEqual, "b".into()), (Less, "c".into())]).texts(),
             [TextRange::Between(Bound::Included("b".into()), Bound::Excluded("c".into()))]
         );
-        assert_eq!(conditions(&[(Equal, Value::Integer(5))]).texts(), [TextRange::Is("5".into())]);
+        assert_eq!(conditions(&[(Equal, "5".into())]).texts(), [TextRange::Is("5".into())]);
+        let everything = [TextRange::Between(Bound::Unbounded, Bound::Unbounded)];
+        assert_eq!(conditions(&[(Equal, Value::Integer(5))]).texts(), everything);
+        let any_of = Some(vec!["a".into(), Value::Real(1.5)]);
+        assert_eq!(Conditions { bounds: Vec::new(), any_of }.texts(), everything);
         assert_eq!(conditions(&[(Glob, "a*".into())]).texts(), [TextRange::Prefix("a".into())]);
         assert_eq!(conditions(&[(Equal, Value::Null)]).texts(), []);
     }

@@ -17,15 +17,19 @@ pub(crate) fn run(terminal: &mut Terminal<'_>, input: &mut dyn BufRead) -> Resul
     let mut gathered = String::new();
     let mut first_line = 1;
     let mut line_number = 0;
-    let mut line = String::new();
+    let mut bytes = Vec::new();
     loop {
-        line.clear();
-        let at_end = (&mut *input).take(STATEMENT_BYTES_MAX as u64).read_line(&mut line)? == 0;
+        bytes.clear();
+        let at_end = (&mut *input).take(STATEMENT_BYTES_MAX as u64).read_until(b'\n', &mut bytes)? == 0;
         line_number += 1;
+        let Ok(line) = std::str::from_utf8(&bytes) else {
+            writeln!(terminal.err, "patina: line {line_number}: this is not UTF-8 text")?;
+            return Ok(Ended::Failed);
+        };
         if gathered.trim().is_empty() {
             gathered.clear();
             first_line = line_number;
-            if meta::is_meta(&line) {
+            if meta::is_meta(line) {
                 match meta::run(terminal, line.trim())? {
                     After::Quit => return Ok(Ended::Done),
                     After::Go => continue,
@@ -36,7 +40,7 @@ pub(crate) fn run(terminal: &mut Terminal<'_>, input: &mut dyn BufRead) -> Resul
                 }
             }
         }
-        gathered.push_str(&line);
+        gathered.push_str(line);
         if gathered.len() >= STATEMENT_BYTES_MAX {
             writeln!(terminal.err, "patina: line {first_line}: the statement is longer than 64 MiB")?;
             return Ok(Ended::Failed);
@@ -103,9 +107,16 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_are_no_text_fail_with_their_line() {
+        let (ended, out, err) = piped(b"SELECT 1 AS a;\nSELECT '\xff';\n");
+        assert_eq!((ended, out.as_str()), (Ended::Failed, "a\n1\n"));
+        assert_eq!(err, "patina: line 2: this is not UTF-8 text\n");
+    }
+
+    #[test]
     fn quitting_leaves_the_rest_alone() {
         for quit in [".quit", "\\q", ".exit;"] {
-            assert_eq!(piped(&format!("SELECT 1 AS a;\n{quit}\nSELECT nonsense;\n")).1, "a\n1\n");
+            assert_eq!(piped(format!("SELECT 1 AS a;\n{quit}\nSELECT nonsense;\n")).1, "a\n1\n");
         }
     }
 
@@ -130,7 +141,7 @@ mod tests {
         let script = format!(".output {}\nSELECT 1 AS a;\n.output\nSELECT 2 AS a;\n", path.display());
         assert_eq!(piped(&script).1, "a\n2\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\n1\n");
-        let (ended, _, err) = piped(&format!(".output {}\n", folder.path().display()));
+        let (ended, _, err) = piped(format!(".output {}\n", folder.path().display()));
         assert_eq!(ended, Ended::Failed);
         assert!(err.contains("cannot be written"), "{err}");
     }

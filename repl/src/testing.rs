@@ -22,7 +22,7 @@ pub(crate) fn session() -> Session {
 }
 
 /// What a pipe with this input gives: how it ended, the output, the errors.
-pub(crate) fn piped(input: &str) -> (Ended, String, String) {
+pub(crate) fn piped(input: impl AsRef<[u8]>) -> (Ended, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut terminal = Terminal {
         session: session(),
@@ -31,6 +31,6 @@ pub(crate) fn piped(input: &str) -> (Ended, String, String) {
         out: &mut out,
         err: &mut err,
     };
-    let ended = crate::pipe::run(&mut terminal, &mut input.as_bytes()).unwrap();
+    let ended = crate::pipe::run(&mut terminal, &mut input.as_ref()).unwrap();
     (ended, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
 }

@@ -129,8 +129,30 @@ impl<'a> Words<'a> {
         None
     }
 
-    /// Whether the token at `index` can be the last of an operand, so that an infix operator may follow.
-    pub fn ends_operand(&self, index: usize) -> bool {
+    /// Whether what stands before `index` is an operand, with or without a NOT after it.
+    pub fn follows_operand(&self, index: usize) -> bool {
+        self.follows(index, |before| self.ends_operand(before))
+    }
+
+    fn follows(&self, index: usize, ends: impl Fn(usize) -> bool) -> bool {
+        match index.checked_sub(1) {
+            Some(before) if self.is(before, "NOT") => before > 0 && ends(before - 1),
+            Some(before) => ends(before),
+            None => false,
+        }
+    }
+
+    /// Whether the token at `index` can be the last of an operand, so that an infix operator may follow. A word like
+    /// CONTAINS is a column's name where no operand stands before it.
+    fn ends_operand(&self, index: usize) -> bool {
+        let is_infix = ["CONTAINS", "STARTSWITH", "ENDSWITH"].iter().any(|word| self.is(index, word));
+        if is_infix {
+            return !self.follows(index, |before| self.ends_plain_operand(before));
+        }
+        self.ends_plain_operand(index)
+    }
+
+    fn ends_plain_operand(&self, index: usize) -> bool {
         match self.kind(index) {
             Some(TokenKind::Word) => !is_clause_word(self.text(index)),
             Some(

@@ -75,12 +75,7 @@ fn infix(words: &Words<'_>, index: usize) -> Result<Option<(&'static str, usize)
     let Some((name, replacement)) = INFIX.iter().find(|(name, _)| words.is(index, name)) else {
         return Ok(None);
     };
-    let operand_before = match index.checked_sub(1) {
-        Some(before) if words.is(before, "NOT") => before > 0 && words.ends_operand(before - 1),
-        Some(before) => words.ends_operand(before),
-        None => false,
-    };
-    if !operand_before {
+    if !words.follows_operand(index) {
         return Ok(None);
     }
     if let Some(end) = words.after_operand(index + 1) {

@@ -39,6 +39,14 @@ fn infix_operators_take_the_operand_that_like_would_take() {
         ("SELECT a CONTAINS 'x'", "SELECT a GLOB contains_pattern( 'x')"),
         ("SELECT a STARTSWITH b || 'x' AND c", "SELECT a GLOB prefix_pattern( b || 'x') AND c"),
         ("SELECT a ENDSWITH -b + 1 OR c", "SELECT a GLOB suffix_pattern( -b + 1) OR c"),
+        (
+            "SELECT * FROM t WHERE contains CONTAINS 'x'",
+            "SELECT * FROM t WHERE contains GLOB contains_pattern( 'x')",
+        ),
+        (
+            "SELECT t.contains NOT CONTAINS 'x', contains NOT STARTSWITH 'y'",
+            "SELECT t.contains NOT GLOB contains_pattern( 'x'), contains NOT GLOB prefix_pattern( 'y')",
+        ),
         ("SELECT NOT a CONTAINS 'x'", "SELECT NOT a GLOB contains_pattern( 'x')"),
         ("SELECT a NOT CONTAINS 'x' = b", "SELECT a NOT GLOB contains_pattern( 'x') = b"),
         (

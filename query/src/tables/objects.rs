@@ -143,7 +143,7 @@ impl ObjectsTable {
             columns: std::iter::once(own).chain(extra).collect(),
             column_name: column_name.to_owned(),
             text: index == Index::Name,
-            unique,
+            unique: index == Index::Id,
             rows_equal: if unique { 1.0 } else { rows / 5.0 },
             rows_range: if index == Index::Stage { rows / 2.0 } else { rows / 4.0 },
             ranges: index != Index::Id,

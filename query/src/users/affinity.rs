@@ -41,13 +41,11 @@ impl Affinity {
                 as_text(&number).map_or(number, Value::Text)
             }
             (Self::Integer | Self::Numeric, Value::Text(text)) => match number_of(&text) {
-                Some(Value::Real(number)) => whole(number).map_or(Value::Real(number), Value::Integer),
+                Some(Value::Real(number)) => stored_whole(number),
                 Some(number) => number,
                 None => Value::Text(text),
             },
-            (Self::Integer | Self::Numeric, Value::Real(number)) => {
-                whole(number).map_or(Value::Real(number), Value::Integer)
-            }
+            (Self::Integer | Self::Numeric, Value::Real(number)) => stored_whole(number),
             (Self::Real, Value::Integer(number)) => Value::Real(number as f64),
             (Self::Real, Value::Text(text)) => match number_of(&text) {
                 Some(Value::Integer(number)) => Value::Real(number as f64),
@@ -60,7 +58,7 @@ impl Affinity {
 }
 
 /// The number a text is, if it is one as SQL writes numbers.
-fn number_of(text: &str) -> Option<Value> {
+pub(crate) fn number_of(text: &str) -> Option<Value> {
     let text = text.trim_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']);
     let is_number_like = text.contains(|c: char| c.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E'));
@@ -73,10 +71,15 @@ fn number_of(text: &str) -> Option<Value> {
     text.parse().ok().map(Value::Real)
 }
 
-/// The whole number a real is, where nothing is lost either way.
+/// The whole number a real is, if it is one of 64 bits.
 pub(crate) fn whole(number: f64) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    (number.trunc() == number && number.abs() < EXACT).then_some(number as i64)
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    (number.trunc() == number && (-BEYOND..BEYOND).contains(&number)).then_some(number as i64)
+}
+
+/// What a column for whole numbers makes of a real. SQLite leaves the lowest number of 64 bits a real.
+fn stored_whole(number: f64) -> Value {
+    whole(number).filter(|number| *number > i64::MIN).map_or(Value::Real(number), Value::Integer)
 }
 
 #[cfg(test)]
@@ -91,7 +94,11 @@ mod tests {
             Value::Integer(30),
             Value::Real(2.5),
             Value::Real(3.0),
+            Value::Real(1e17),
+            Value::Real(-9_223_372_036_854_775_808.0),
+            Value::Real(9_223_372_036_854_774_784.0),
             Value::Real(1e300),
+            Value::from("1e17"),
             Value::from("30"),
             Value::from(" 30 "),
             Value::from("2.50"),

@@ -19,6 +19,7 @@
 use prost::Message;
 
 use crate::error::{Error, Result};
+use crate::users::affinity::whole;
 use crate::value::Value;
 
 const VERSION: u8 = 1;
@@ -188,6 +189,21 @@ pub(crate) fn row_id(key: &[u8]) -> Option<i64> {
     Some((u64::from_be_bytes(id.try_into().ok()?) ^ SIGN).cast_signed())
 }
 
+const TEXT_TAG: u8 = 3;
+
+/// What the keys of the texts in a unique of one column begin with.
+pub(crate) fn unique_texts_prefix(table: u32, unique: usize) -> Option<Vec<u8>> {
+    let mut prefix = table.to_be_bytes().to_vec();
+    prefix.extend(u16::try_from(unique).ok()?.to_be_bytes());
+    prefix.push(TEXT_TAG);
+    Some(prefix)
+}
+
+/// The text of a key that begins with a [`unique_texts_prefix`].
+pub(crate) fn unique_text(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.get(4 + 2 + 1 + 4..)?).ok()
+}
+
 /// The key under which a row with these values stands; `None` if one is NULL, which is never equal to another.
 pub(crate) fn unique_key(table: u32, unique: usize, values: &[&Value]) -> Option<Vec<u8>> {
     let mut key = table.to_be_bytes().to_vec();
@@ -196,11 +212,11 @@ pub(crate) fn unique_key(table: u32, unique: usize, values: &[&Value]) -> Option
         let (tag, bytes) = match value {
             Value::Null => return None,
             Value::Integer(number) => (1, number.to_be_bytes().to_vec()),
-            Value::Real(number) => match crate::users::affinity::whole(*number) {
+            Value::Real(number) => match whole(*number) {
                 Some(number) => (1, number.to_be_bytes().to_vec()),
                 None => (2, number.to_bits().to_be_bytes().to_vec()),
             },
-            Value::Text(text) => (3, text.as_bytes().to_vec()),
+            Value::Text(text) => (TEXT_TAG, text.as_bytes().to_vec()),
             Value::Blob(bytes) => (4, bytes.clone()),
         };
         key.push(tag);
@@ -250,7 +266,11 @@ mod tests {
         let key = |value: Value| unique_key(1, 0, &[&value]);
         assert_eq!(key(Value::Integer(2)), key(Value::Real(2.0)));
         assert_ne!(key(Value::Integer(2)), key(Value::from("2")));
+        assert_eq!(key(Value::Integer(1 << 60)), key(Value::Real((1_u64 << 60) as f64)));
         assert_eq!(key(Value::Null), None);
+        let text = key("05".into()).unwrap();
+        assert!(text.starts_with(&unique_texts_prefix(1, 0).unwrap()));
+        assert_eq!(unique_text(&text), Some("05"));
         assert_ne!(
             unique_key(1, 0, &[&"ab".into(), &"c".into()]),
             unique_key(1, 0, &[&"a".into(), &"bc".into()])

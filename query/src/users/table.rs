@@ -17,7 +17,7 @@ use crate::plan::{ColumnRef, IndexShape, Plan, TableShape};
 use crate::selection::{Conditions, IntegerRanges};
 use crate::shared::{Shared, engine};
 use crate::table::{Cell, OnConflict, Rows, Table, TableColumn, cell};
-use crate::users::affinity::Affinity;
+use crate::users::affinity::{Affinity, number_of};
 use crate::users::catalogue::Listed;
 use crate::users::format;
 use crate::users::writes::{Target, WriteSet};
@@ -134,6 +134,9 @@ impl UserTable {
                 let scratch = self.shared.scratch.lock();
                 scratch.query_row("SELECT CAST(?1 AS TEXT)", [value], |row| row.get(0)).ok()
             };
+            if matches!(affinity, Affinity::Text | Affinity::Blob) {
+                self.ids_of_texts_equal_to(&value, unique, &mut ids)?;
+            }
             let value = affinity.apply(value, as_text);
             let Some(key) = format::unique_key(self.listed.def.number, unique, &[&value]) else { continue };
             if let Some(bytes) = snapshot.get(&self.shared.keys, &key)? {
@@ -143,6 +146,26 @@ impl UserTable {
         ids.sort_unstable();
         ids.dedup();
         Ok(ids.into_iter().map(|id| (id, id)).collect())
+    }
+
+    /// A number that comes from a numeric column makes SQLite compare texts with it as numbers: `'05'` is 5 then.
+    fn ids_of_texts_equal_to(&self, value: &Value, unique: usize, ids: &mut Vec<i64>) -> Result<()> {
+        let as_real = |value: &Value| match value {
+            Value::Integer(number) => Some(*number as f64),
+            Value::Real(number) => Some(*number),
+            _ => None,
+        };
+        let Some(wanted) = as_real(value) else { return Ok(()) };
+        let Some(prefix) = format::unique_texts_prefix(self.listed.def.number, unique) else { return Ok(()) };
+        for entry in self.shared.snapshot().prefix(&self.shared.keys, &prefix) {
+            self.shared.check_interrupt()?;
+            let entry = entry?;
+            let number = format::unique_text(entry.key()).and_then(number_of);
+            if number.as_ref().and_then(as_real) == Some(wanted) {
+                ids.push(format::decode_id(&entry.value()?)?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -176,12 +199,15 @@ impl Table for UserTable {
             histogram: Vec::new(),
             ordered: true,
         }];
+        let numeric = |column: usize| {
+            !matches!(self.affinities.get(column), None | Some(Affinity::Text | Affinity::Blob))
+        };
         indexes.extend(self.single_uniques().map(|(_, column)| IndexShape {
             name: "unique key",
             columns: vec![ColumnRef::Number(column)],
             column_name: self.columns.get(column).map_or_else(String::new, |column| column.name.to_string()),
             text: true,
-            unique: true,
+            unique: numeric(column),
             rows_equal: 1.0,
             rows_range: rows,
             ranges: false,
