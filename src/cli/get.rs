@@ -51,10 +51,18 @@ fn is_text(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(|c| c.is_control() && !c.is_whitespace()))
 }
 
-/// Writes beside the target first and renames, so that a failure leaves the file that was there.
+/// Writes beside the target first and renames, so that a failure leaves the file that was there. A device or a
+/// named pipe is written into: renaming would put a file in its place.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if path.is_dir() {
         bail!("{} is a folder: name a file in it", path.display());
+    }
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return std::fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|mut device| device.write_all(bytes))
+            .with_context(|| format!("cannot write {}", path.display()));
     }
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
@@ -88,6 +96,22 @@ mod tests {
         assert!(is_text("zwei\r\n\tZeilen ä\n".as_bytes()));
         assert!(!is_text(b"\x1b[2J"));
         assert!(!is_text(&[0xff, 0xd8]));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_named_pipe_is_written_into_and_stays_one() {
+        use std::os::unix::fs::FileTypeExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        // Opened for both, it does not wait for the other side.
+        let mut reader = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        write_file(&path, b"bytes").unwrap();
+        assert!(path.metadata().unwrap().file_type().is_fifo());
+        let mut read = [0; 5];
+        io::Read::read_exact(&mut reader, &mut read).unwrap();
+        assert_eq!(&read, b"bytes");
     }
 
     #[test]
