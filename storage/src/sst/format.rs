@@ -1,4 +1,4 @@
-//! Table file, byte by byte. Version 1.
+//! Table file, byte by byte. Version 2.
 //!
 //! ```text
 //! file       := header data_block* index_partition* filter? top_index properties footer
@@ -12,8 +12,12 @@
 //! value      := in a data block the value or blob reference; in an index the handle of a block whose last key is the key
 //! handle     := offset varint | length varint (payload, encoding and crc)
 //! filter     := binary fuse filter, 8 bit: descriptor (20) | fingerprints; over XXH3-64 of the user keys
-//! properties := entries varint | tombstones varint | seqno min varint | seqno max varint
-//!               | smallest user key bytes | largest user key bytes      (bytes: length varint, then them)
+//! properties := field*        field := tag u8 | as below, integers as varints (bytes: length, then them); a tag that is missing is 0
+//!                1 entries                  2 tombstones               3 range tombstones
+//!                4 least sequence number    5 greatest                 6 smallest user key bytes    7 largest user key bytes
+//!                8 bytes of the user keys as added                     9 bytes of the values as added
+//!               10 made at, ms             11 oldest tombstone written at, ms (0: none, or not known)
+//!               12 blob file | bytes of its records that entries here refer to    (one field a blob file, ascending)
 //! footer     := top_index offset u64, length u32 | properties offset u64, length u32 | filter offset u64, length u32
 //!               | crc u32 (file id, the fields before) | magic (8)                                   48 bytes
 //! ```
@@ -21,6 +25,7 @@
 use crate::coding::{Decoder, put_bytes, put_varint, seeded_crc};
 use crate::types::{FileId, Seqno};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 pub(super) const HEADER_BYTES: usize = 16;
 pub(super) const FOOTER_BYTES: usize = 48;
@@ -29,7 +34,7 @@ pub(super) const BLOCK_TRAILER_BYTES: usize = 5;
 pub(super) const RESTART_INTERVAL: usize = 16;
 pub(super) const FILTER_DESCRIPTOR_BYTES: usize = 20;
 const MAGIC: &[u8; 8] = b"PATSST\r\n";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct BlockHandle {
@@ -52,37 +57,80 @@ impl BlockHandle {
     }
 }
 
+/// What a table says of itself. New fields are new tags; a tag is never used twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Properties {
     pub entries: u64,
     pub tombstones: u64,
+    pub range_tombstones: u64,
     pub seqno_min: Seqno,
     pub seqno_max: Seqno,
     pub smallest: Bytes,
     pub largest: Bytes,
+    /// User keys and values as they were added, neither prefix-compressed nor compressed; blob references count as values.
+    pub raw_key_bytes: u64,
+    pub raw_value_bytes: u64,
+    pub created_ms: u64,
+    /// When the oldest tombstone in the table was written; 0 if there is none.
+    pub oldest_tombstone_ms: u64,
+    /// Bytes of the records, heads and keys included, that entries refer to, by blob file.
+    pub blob_bytes: BTreeMap<FileId, u64>,
 }
 
 impl Properties {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        for value in [self.entries, self.tombstones, self.seqno_min.0, self.seqno_max.0] {
+        let scalars = [
+            (1, self.entries),
+            (2, self.tombstones),
+            (3, self.range_tombstones),
+            (4, self.seqno_min.0),
+            (5, self.seqno_max.0),
+            (8, self.raw_key_bytes),
+            (9, self.raw_value_bytes),
+            (10, self.created_ms),
+            (11, self.oldest_tombstone_ms),
+        ];
+        for (tag, value) in scalars.into_iter().filter(|(_, value)| *value != 0) {
+            out.push(tag);
             put_varint(&mut out, value);
         }
-        put_bytes(&mut out, &self.smallest);
-        put_bytes(&mut out, &self.largest);
+        for (tag, key) in [(6, &self.smallest), (7, &self.largest)] {
+            out.push(tag);
+            put_bytes(&mut out, key);
+        }
+        for (file, bytes) in &self.blob_bytes {
+            out.push(12);
+            put_varint(&mut out, file.0);
+            put_varint(&mut out, *bytes);
+        }
         out
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut properties = Self::default();
         let mut decoder = Decoder::new(bytes);
-        Some(Self {
-            entries: decoder.varint()?,
-            tombstones: decoder.varint()?,
-            seqno_min: Seqno(decoder.varint()?),
-            seqno_max: Seqno(decoder.varint()?),
-            smallest: Bytes::copy_from_slice(decoder.bytes()?),
-            largest: Bytes::copy_from_slice(decoder.bytes()?),
-        })
+        while !decoder.is_empty() {
+            match decoder.u8()? {
+                1 => properties.entries = decoder.varint()?,
+                2 => properties.tombstones = decoder.varint()?,
+                3 => properties.range_tombstones = decoder.varint()?,
+                4 => properties.seqno_min = Seqno(decoder.varint()?),
+                5 => properties.seqno_max = Seqno(decoder.varint()?),
+                6 => properties.smallest = Bytes::copy_from_slice(decoder.bytes()?),
+                7 => properties.largest = Bytes::copy_from_slice(decoder.bytes()?),
+                8 => properties.raw_key_bytes = decoder.varint()?,
+                9 => properties.raw_value_bytes = decoder.varint()?,
+                10 => properties.created_ms = decoder.varint()?,
+                11 => properties.oldest_tombstone_ms = decoder.varint()?,
+                12 => {
+                    let file = FileId(decoder.varint()?);
+                    properties.blob_bytes.insert(file, decoder.varint()?);
+                }
+                _ => return None,
+            }
+        }
+        Some(properties)
     }
 }
 
@@ -101,14 +149,18 @@ pub(super) fn encode_header() -> [u8; HEADER_BYTES] {
     header
 }
 
-pub(super) fn check_header(header: &[u8]) -> Result<(), &'static str> {
-    if header.get(..8) != Some(MAGIC) {
-        return Err("it does not begin like a table");
+pub(super) fn check_header(header: &[u8; HEADER_BYTES]) -> Result<(), String> {
+    let mut decoder = Decoder::new(header);
+    if decoder.take(MAGIC.len()) != Some(MAGIC) {
+        return Err("it does not begin like a table".to_owned());
     }
-    if header.get(8..10) != Some(&VERSION.to_le_bytes()) {
-        return Err("it has a table format that this version does not know");
+    match decoder.u16() {
+        Some(VERSION) => Ok(()),
+        version => {
+            let version = version.unwrap_or(0);
+            Err(format!("it has table format {version}; this program knows format {VERSION}"))
+        }
     }
-    Ok(())
 }
 
 impl Footer {
@@ -133,5 +185,52 @@ impl Footer {
         let footer = Self { top_index: handle()?, properties: handle()?, filter: handle()? };
         let intact = decoder.u32()? == seeded_crc(file, 0, &[fields]) && decoder.take(8)? == MAGIC;
         intact.then_some(footer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn properties_round_trip(
+            scalars: [u64; 8],
+            smallest: Vec<u8>,
+            largest: Vec<u8>,
+            blobs: BTreeMap<u64, u64>,
+        ) {
+            let [entries, tombstones, range_tombstones, seqno_min, raw_key_bytes, raw_value_bytes, created_ms, oldest_tombstone_ms] =
+                scalars;
+            let properties = Properties {
+                entries,
+                tombstones,
+                range_tombstones,
+                seqno_min: Seqno(seqno_min),
+                seqno_max: Seqno(seqno_min | 5),
+                smallest: smallest.into(),
+                largest: largest.into(),
+                raw_key_bytes,
+                raw_value_bytes,
+                created_ms,
+                oldest_tombstone_ms,
+                blob_bytes: blobs.into_iter().map(|(file, bytes)| (FileId(file), bytes)).collect(),
+            };
+            prop_assert_eq!(Properties::decode(&properties.encode()), Some(properties));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = (Properties::decode(&bytes), Footer::decode(&bytes, FileId(1)), BlockHandle::decode(&bytes));
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused_by_its_number() {
+        let mut header = encode_header();
+        assert_eq!(check_header(&header), Ok(()));
+        header[8] = 77;
+        assert!(check_header(&header).unwrap_err().contains("table format 77"));
     }
 }

@@ -42,7 +42,7 @@ impl Table {
             .filter(|at| *at >= HEADER_BYTES as u64)
             .ok_or_else(|| corrupt(0, "it is too short for a table"))?;
         file.read_exact_at(&mut header, 0).map_err(|source| Error::io("read", path, source))?;
-        check_header(&header).map_err(|what| corrupt(0, what))?;
+        check_header(&header).map_err(|what| corrupt(0, &what))?;
         file.read_exact_at(&mut footer, footer_at).map_err(|source| Error::io("read", path, source))?;
         let footer =
             Footer::decode(&footer, id).ok_or_else(|| corrupt(footer_at, "its footer does not hold"))?;

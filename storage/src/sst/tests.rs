@@ -1,7 +1,7 @@
 use super::*;
 use crate::error::ErrorKind;
 use crate::options::TableCompression;
-use crate::types::{FileId, Kind, Seqno, Tag};
+use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
 use crate::vfs::MemVfs;
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -112,4 +112,26 @@ fn a_table_under_another_number_is_refused() {
     );
     let swapped = Table::open(&vfs, &path(), FileId(4), cache());
     assert_eq!(swapped.map(drop).unwrap_err().kind(), ErrorKind::Corruption);
+}
+
+#[test]
+fn properties_say_what_the_entries_refer_to() {
+    let vfs = MemVfs::new();
+    let options = TableWriterOptions { block_bytes: 256, compression: TableCompression::None };
+    let mut writer = TableWriter::create(&vfs, path(), FileId(3), options).unwrap();
+    let blob = |file, stored_len| BlobRef { file: FileId(file), offset: 32, stored_len, len: 9 }.encode();
+    writer.add(b"a", Tag::new(Seqno(4), Kind::Value), b"value").unwrap();
+    writer.add(b"bb", Tag::new(Seqno(9), Kind::BlobRef), &blob(7, 100)).unwrap();
+    writer.add(b"bb", Tag::new(Seqno(2), Kind::BlobRef), &blob(5, 10)).unwrap();
+    writer.add(b"c", Tag::new(Seqno(3), Kind::BlobRef), &blob(7, 1000)).unwrap();
+    writer.add(b"d", Tag::new(Seqno(5), Kind::Tombstone), b"").unwrap();
+    writer.finish().unwrap();
+    let properties = &open(&vfs).unwrap().properties;
+    let record = |key_len, stored_len| crate::blob::record_bytes(key_len, stored_len);
+    let blob_bytes = [(FileId(5), record(2, 10)), (FileId(7), record(2, 100) + record(1, 1000))];
+    assert_eq!(properties.blob_bytes, blob_bytes.into());
+    assert_eq!((properties.entries, properties.tombstones), (5, 1));
+    assert_eq!((properties.seqno_min, properties.seqno_max), (Seqno(2), Seqno(9)));
+    assert_eq!((&properties.smallest[..], &properties.largest[..]), (&b"a"[..], &b"d"[..]));
+    assert_eq!(properties.raw_key_bytes, 7);
 }

@@ -5,7 +5,7 @@ use super::filter::{build_filter, hash_key};
 use super::format::{BlockHandle, Footer, HEADER_BYTES, Properties, encode_header};
 use crate::error::{Error, Result};
 use crate::options::TableCompression;
-use crate::types::{FileId, Kind, Seqno, Tag};
+use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
 use crate::vfs::{Vfs, VfsFile};
 use bytes::Bytes;
 use std::path::PathBuf;
@@ -74,14 +74,30 @@ impl TableWriter {
         key.clear();
         key.extend_from_slice(user_key);
         *last = tag;
-        self.properties.entries += 1;
-        self.properties.tombstones += u64::from(tag.kind() == Some(Kind::Tombstone));
-        self.properties.seqno_min = self.properties.seqno_min.min(tag.seqno());
-        self.properties.seqno_max = self.properties.seqno_max.max(tag.seqno());
+        self.count(user_key, tag, value);
         if self.data.bytes() >= self.options.block_bytes {
             self.finish_data_block()?;
         }
         Ok(())
+    }
+
+    fn count(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) {
+        let properties = &mut self.properties;
+        properties.entries += 1;
+        properties.seqno_min = properties.seqno_min.min(tag.seqno());
+        properties.seqno_max = properties.seqno_max.max(tag.seqno());
+        properties.raw_key_bytes += user_key.len() as u64;
+        properties.raw_value_bytes += value.len() as u64;
+        match tag.kind() {
+            Some(Kind::Tombstone) => properties.tombstones += 1,
+            Some(Kind::BlobRef) => {
+                if let Some(blob) = BlobRef::decode(value) {
+                    let bytes = crate::blob::record_bytes(user_key.len(), blob.stored_len);
+                    *properties.blob_bytes.entry(blob.file).or_default() += bytes;
+                }
+            }
+            Some(Kind::Value) | None => {}
+        }
     }
 
     /// Bytes of the file so far, without the open block and the index.
