@@ -25,11 +25,12 @@
 //! ```
 //!
 //! The life of a `put`: `db/write.rs` (requirements, log, memtable) → `db/background.rs` → `compaction/flush.rs` → `sst/` →
-//! `compaction/leveled.rs`. Of a `get`: `db/read.rs` → `memtable.rs` → `version.rs` → `sst/table.rs` → `blob/file.rs`.
+//! `compaction/picker.rs` → `compaction/job.rs`. Of a `get`: `db/read.rs` → `memtable.rs` → `version.rs` → `sst/table.rs` → `blob/file.rs`.
 //! What counts as part of the database is decided in one place: `manifest/`.
 
 mod batch;
 mod blob;
+mod clock;
 mod coding;
 mod compaction;
 mod compress;
@@ -46,7 +47,8 @@ mod version;
 mod vfs;
 
 pub use batch::{KEY_BYTES_MAX, PendingBlob, WriteBatch};
-pub use compaction::{BinOwner, BinReport, Judgement, LiveRecord, NewBlob};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use compaction::{BinOwner, BinReport, Judgement, LevelTraffic, LiveRecord, NewBlob};
 pub use db::{BlobFileInfo, Db, Entry, Iter, Keyspace, KeyspaceStats, Snapshot, Stats};
 pub use error::{Error, ErrorKind, Result};
 pub use options::{KeyspaceOptions, Options, TableCompression};

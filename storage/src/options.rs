@@ -1,6 +1,8 @@
 //! Settings of a database and of a keyspace: plain structs with a default and a `validate` that lists every problem.
 
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use std::sync::Arc;
 
 /// How a database is opened. Sizes are in bytes.
 ///
@@ -36,6 +38,8 @@ pub struct Options {
     pub inline_value_bytes_max: usize,
     /// The largest blob.
     pub blob_bytes_max: u64,
+    /// Where the database learns the time.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Options {
@@ -54,6 +58,7 @@ impl Default for Options {
             open_bins_max: 32,
             inline_value_bytes_max: 1 << 20,
             blob_bytes_max: 1 << 30,
+            clock: Arc::new(SystemClock::default()),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A reader takes one [`ReadState`] and works on it to the end; a flush or compaction makes a new one, copying only what changes. The
 //! tables that it drops stay readable through their open files for whoever still holds the old state.
 
+use crate::compaction::Facts;
 use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::sst::Table;
@@ -13,10 +14,31 @@ use std::sync::Arc;
 
 pub(crate) const LEVELS: usize = 7;
 
-/// The tables of one keyspace. Level 0 may overlap, newest first; each deeper level is sorted and disjoint in user keys.
+/// Level 0 may overlap, newest first; each deeper level is sorted and disjoint in user keys.
+pub(crate) type Levels<T> = [Vec<Arc<T>>; LEVELS];
+
+/// The tables of one keyspace.
 #[derive(Clone, Default)]
 pub(crate) struct Tree {
-    pub levels: [Vec<Arc<Table>>; LEVELS],
+    pub levels: Levels<Table>,
+}
+
+/// Bytes of a level's tables. O(tables).
+pub(crate) fn level_bytes<T: Facts>(levels: &Levels<T>, level: usize) -> u64 {
+    levels.get(level).map_or(0, |tables| tables.iter().map(|table| table.bytes()).sum())
+}
+
+/// The tables of a level (not 0) that have keys in `smallest..=largest`. O(log n + found).
+pub(crate) fn overlapping<'a, T: Facts>(
+    levels: &'a Levels<T>,
+    level: usize,
+    smallest: &[u8],
+    largest: &[u8],
+) -> &'a [Arc<T>] {
+    let Some(tables) = levels.get(level) else { return &[] };
+    let from = tables.partition_point(|table| &table.properties().largest[..] < smallest);
+    let to = tables.partition_point(|table| &table.properties().smallest[..] <= largest);
+    tables.get(from..to.max(from)).unwrap_or_default()
 }
 
 impl Tree {
@@ -40,15 +62,12 @@ impl Tree {
     }
 
     pub(crate) fn level_bytes(&self, level: usize) -> u64 {
-        self.levels.get(level).map_or(0, |tables| tables.iter().map(|table| table.bytes).sum())
+        level_bytes(&self.levels, level)
     }
 
     /// The tables of a level (not 0) that have keys in `smallest..=largest`. O(log n + found).
     pub(crate) fn overlapping(&self, level: usize, smallest: &[u8], largest: &[u8]) -> &[Arc<Table>] {
-        let Some(tables) = self.levels.get(level) else { return &[] };
-        let from = tables.partition_point(|table| &table.properties.largest[..] < smallest);
-        let to = tables.partition_point(|table| &table.properties.smallest[..] <= largest);
-        tables.get(from..to.max(from)).unwrap_or_default()
+        overlapping(&self.levels, level, smallest, largest)
     }
 
     /// The newest version of a key on disk that a reader at `seqno` may see: each table of level 0, then one table a level.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
     let state = inner.read_state();
     let Some(memtable) = state.sealed.last().cloned() else { return Ok(false) };
+    let begun_us = inner.options.clock.monotonic_us();
     // The tables will refer to blobs whose log records go away with the log.
     inner.blobs().sync_open().map_err(|error| inner.fail(error))?;
     let mut tables = Vec::new();
@@ -42,6 +43,7 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
             .collect(),
         ..Edit::default()
     };
+    let written_bytes = tables.iter().map(|(_, table)| table.bytes).sum();
     let applied = inner.apply(edit, |state: &mut ReadState| {
         state.sealed.retain(|other| !Arc::ptr_eq(other, &memtable));
         let version = Arc::make_mut(&mut state.version);
@@ -51,6 +53,7 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
     });
     applied.inspect_err(|_| inner.remove_outputs(ids))?;
     inner.remove_logs_before(first_log);
+    inner.traffic.merged(0, 0, written_bytes, inner.options.clock.monotonic_us().saturating_sub(begun_us));
     Ok(true)
 }
 

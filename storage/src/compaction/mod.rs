@@ -7,13 +7,29 @@
 //! snapshots at 10 and 20, versions at 5, 8, 15, 25, 30: 30 (now), 15 (seen at 20) and 8 (seen at 10) stay. A deletion
 //! goes too once nothing older of its key can be left below and no snapshot is older than it.
 
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `picker.rs` | chooses a merge; pure |
+//! | `job.rs` | does one |
+//! | `leveled.rs` | brings the two together |
+//! | `flush.rs` | memtables to tables of level 0 |
+//! | `bin.rs` | blob files |
+//! | `traffic.rs` | counts bytes |
+
 mod bin;
 mod flush;
+mod job;
 mod leveled;
+mod picker;
+mod traffic;
 
 pub use bin::{BinOwner, BinReport, Judgement, LiveRecord, NewBlob};
 pub(crate) use flush::flush_one;
 pub(crate) use leveled::{compact_all, compact_one, debt_bytes};
+pub(crate) use picker::Facts;
+pub use traffic::LevelTraffic;
+pub(crate) use traffic::Traffic;
 
 use crate::types::{Kind, Seqno, Tag};
 

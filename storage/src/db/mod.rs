@@ -19,6 +19,7 @@ pub use snapshot::Snapshot;
 pub use stats::{KeyspaceStats, Stats};
 
 use crate::batch::WriteBatch;
+use crate::compaction::Traffic;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{AppendError, LogWriter};
 use crate::manifest::{Edit, Manifest};
@@ -77,6 +78,7 @@ pub(crate) struct Inner {
     background: Background,
     /// One merge of tables at a time.
     pub table_compaction: Mutex<()>,
+    pub traffic: Traffic,
     /// One bin compaction at a time.
     pub bin_compaction: Mutex<()>,
     /// Why the database takes no more writes.

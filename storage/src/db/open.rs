@@ -18,6 +18,7 @@ use super::blobs::Blobs;
 use super::{Background, Commit, Inner};
 use crate::batch::{Op, decode_batch};
 use crate::blob::{BlobFile, BlobHandles, record_bytes};
+use crate::compaction::Traffic;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{LogReader, LogWriter, Tail};
 use crate::manifest::{self, Manifest, State};
@@ -91,6 +92,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         blobs: Blobs::new(BlobHandles::new(vfs.clone()), blobs),
         background: Background::default(),
         table_compaction: Mutex::new(()),
+        traffic: Traffic::default(),
         bin_compaction: Mutex::new(()),
         fatal: OnceLock::new(),
         _lock: lock,

@@ -1,6 +1,7 @@
 //! Figures about the database for people and tests.
 
 use super::Db;
+use crate::compaction::LevelTraffic;
 use crate::types::Seqno;
 
 /// What a database holds now. Sizes are in bytes.
@@ -20,6 +21,8 @@ pub struct Stats {
     pub blob_files: usize,
     /// Why the database takes no more writes, if so.
     pub read_only: Option<String>,
+    /// What flushing and merging wrote into each level since the database was opened.
+    pub traffic: Vec<LevelTraffic>,
     /// Each keyspace, in the order of their making.
     pub keyspaces: Vec<KeyspaceStats>,
 }
@@ -64,6 +67,7 @@ impl Db {
             snapshots: inner.snapshots.lock().values().sum(),
             blob_files: inner.blobs.count(),
             read_only: inner.fatal.get().cloned(),
+            traffic: inner.traffic.levels(),
             keyspaces: keyspaces.collect(),
         }
     }

@@ -408,3 +408,17 @@ fn a_snapshot_keeps_a_file_that_is_retired_while_another_thread_unlinks() {
         assert_eq!(snapshot.get(&ks, b"k").unwrap().unwrap(), "value");
     });
 }
+
+#[test]
+fn traffic_counts_what_each_level_read_and_wrote() {
+    let options = Options { clock: Arc::new(ManualClock::new(1)), ..tiny() };
+    let db = Db::open_with(Arc::new(MemVfs::new()), Path::new("db"), options).unwrap();
+    let ks = keyspace(&db);
+    ks.put("k", "v").unwrap();
+    db.compact().unwrap();
+    let traffic = db.stats().traffic;
+    assert_eq!((traffic[0].jobs, traffic[0].read_bytes, traffic[0].busy_us), (1, 0, 0));
+    let merged = traffic[1];
+    assert_eq!((merged.jobs, merged.read_bytes), (1, traffic[0].written_bytes));
+    assert_eq!(db.stats().keyspaces[0].levels[1], (1, merged.written_bytes));
+}

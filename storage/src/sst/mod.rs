@@ -15,6 +15,7 @@ mod table;
 mod writer;
 
 pub(crate) use block::{BlockCache, block_cache};
+pub(crate) use format::Properties;
 pub(crate) use iter::TableIter;
 pub(crate) use table::{Caching, Table};
 pub(crate) use writer::{TableWriter, TableWriterOptions};

@@ -1,0 +1,126 @@
+//! Doing a merge: tables in, tables out, one edit.
+//!
+//! Outputs are cut only between user keys, so that all versions of a key are in one table of a level. Until the edit nothing of a
+//! merge counts: an error, a cancellation or a crash leaves the tree as it was, and files that nobody names.
+
+use super::Survivors;
+use super::flush::Output;
+use super::picker::Pick;
+use crate::db::Inner;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::{Edit, TableEdit};
+use crate::merge::{LevelIter, MergeIter, Source};
+use crate::sst::{Caching, Table, TableIter};
+use crate::types::{KeyspaceId, Tag};
+use crate::version::Tree;
+use std::sync::Arc;
+
+/// A merge of tables of one keyspace into one level.
+pub(super) struct Job {
+    pub keyspace: KeyspaceId,
+    /// The tree that the tables were picked from: what lies below them.
+    pub tree: Arc<Tree>,
+    pub pick: Pick<Table>,
+}
+
+/// Whether to stop is looked at once in this many entries.
+const CANCEL_INTERVAL: u64 = 64;
+
+impl Job {
+    fn inputs(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.pick.inputs.iter().flat_map(|(_, tables)| tables)
+    }
+
+    /// Does it. A table that overlaps with nothing below is moved by the edit alone.
+    pub(super) fn run(&self, inner: &Inner) -> Result<()> {
+        match self.pick.only_table().cloned() {
+            Some(table) if table_level(self) != self.pick.output_level => {
+                self.install(inner, vec![table])?;
+                inner.traffic.moved(self.pick.output_level);
+                Ok(())
+            }
+            _ => self.merge(inner),
+        }
+    }
+
+    /// Rewrites all inputs.
+    pub(super) fn merge(&self, inner: &Inner) -> Result<()> {
+        let begun_us = inner.options.clock.monotonic_us();
+        let mut outputs = Vec::new();
+        let written = self.write_outputs(inner, &mut outputs).and_then(|()| inner.sync_dir());
+        if let Err(error) = written {
+            inner.remove_tables(outputs.iter().map(|table| table.id));
+            return Err(error);
+        }
+        let ids: Vec<_> = outputs.iter().map(|table| table.id).collect();
+        let written_bytes = outputs.iter().map(|table| table.bytes).sum();
+        self.install(inner, outputs).inspect_err(|_| inner.remove_outputs(ids))?;
+        inner.remove_tables(self.inputs().map(|table| table.id));
+        let read_bytes = self.inputs().map(|table| table.bytes).sum();
+        let busy_us = inner.options.clock.monotonic_us().saturating_sub(begun_us);
+        inner.traffic.merged(self.pick.output_level, read_bytes, written_bytes, busy_us);
+        Ok(())
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        let sources = self.pick.inputs.iter().flat_map(|(level, tables)| {
+            let one_by_one = *level == 0;
+            let single = tables.iter().filter(move |_| one_by_one);
+            let single = single.map(|table| Source::Table(TableIter::new(table.clone(), Caching::Bypass)));
+            let whole = (!one_by_one).then(|| Source::Level(LevelIter::new(tables.clone(), Caching::Bypass)));
+            single.chain(whole)
+        });
+        sources.collect()
+    }
+
+    fn write_outputs(&self, inner: &Inner, outputs: &mut Vec<Arc<Table>>) -> Result<()> {
+        let output_level = self.pick.output_level;
+        let mut merged = MergeIter::new(self.sources());
+        merged.seek(b"", Tag(u64::MAX))?;
+        let options = inner.keyspace_options(self.keyspace);
+        let compression = if output_level <= 1 { options.top } else { options.bottom };
+        let mut output = Output::new(inner, compression);
+        let mut survivors = Survivors::new(inner.snapshot_seqnos());
+        let mut last_key: Option<Vec<u8>> = None;
+        let mut seen = 0u64;
+        while let Some((key, tag)) = merged.key() {
+            seen += 1;
+            if seen.is_multiple_of(CANCEL_INTERVAL) && inner.is_closing() {
+                return Err(Error::new(ErrorKind::Closed, "the database is closing"));
+            }
+            if survivors.keeps(key, tag, || self.tree.is_bottom_for(output_level, key)) {
+                if output.bytes() >= inner.options.table_bytes && last_key.as_deref() != Some(key) {
+                    outputs.extend(output.finish()?);
+                }
+                output.add(key, tag, &merged.value())?;
+                let last = last_key.get_or_insert_default();
+                last.clear();
+                last.extend_from_slice(key);
+            }
+            merged.next()?;
+        }
+        outputs.extend(output.finish()?);
+        Ok(())
+    }
+
+    /// The edit: inputs out, outputs in.
+    fn install(&self, inner: &Inner, outputs: Vec<Arc<Table>>) -> Result<()> {
+        let keyspace = self.keyspace;
+        let output_level = self.pick.output_level;
+        let level = output_level as u8;
+        let removed = self.inputs().map(|table| TableEdit::Remove { keyspace, id: table.id });
+        let added = outputs.iter().map(|table| TableEdit::Add { keyspace, id: table.id, level });
+        let edit = Edit { tables: removed.chain(added).collect(), ..Edit::default() };
+        inner.apply(edit, |state| {
+            let version = Arc::make_mut(&mut state.version);
+            let tree = Arc::make_mut(version.entry(keyspace).or_default());
+            self.inputs().for_each(|table| tree.remove(table));
+            outputs.into_iter().for_each(|table| tree.add(output_level, table));
+        })
+    }
+}
+
+/// The level that the first input is in.
+fn table_level(job: &Job) -> usize {
+    job.pick.inputs.first().map_or(0, |(level, _)| *level)
+}
