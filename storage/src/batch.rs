@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::types::{BlobRef, KeyspaceId, Kind, Seqno};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The longest key, in bytes.
@@ -155,6 +156,16 @@ impl WriteBatch {
     /// Whether it writes nothing.
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
+    }
+
+    /// The keyspaces that it writes to or makes requirements of.
+    pub(crate) fn keyspaces(&self) -> BTreeSet<KeyspaceId> {
+        let required = self.requirements.iter().map(|requirement| match requirement {
+            Requirement::Absent { keyspace, .. }
+            | Requirement::Version { keyspace, .. }
+            | Requirement::Unchanged { keyspace, .. } => *keyspace,
+        });
+        self.ops.iter().map(|op| op.keyspace).chain(required).collect()
     }
 
     /// Refuses what could not be stored or read back.

@@ -30,6 +30,8 @@ pub enum ErrorKind {
     ReadOnly,
     /// The database was closed while this handle was still in use.
     Closed,
+    /// The keyspace of this handle was dropped: make or open it again by its name.
+    KeyspaceDropped,
     /// The operating system refused a call: the message says which.
     Io,
     /// The owner of the blobs (see `BinOwner`) failed; its error is the source.

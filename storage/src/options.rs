@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::version::LEVELS;
 use std::sync::Arc;
 
 /// How a database is opened. Sizes are in bytes.
@@ -86,27 +87,76 @@ impl Options {
             (self.inline_value_bytes_max <= 64 << 20, "inline_value_bytes_max must be at most 64 MiB"),
             (self.blob_bytes_max <= 4 << 30, "blob_bytes_max must be at most 4 GiB"),
         ];
-        let problems: Vec<&str> = rules.iter().filter(|(holds, _)| !holds).map(|(_, text)| *text).collect();
-        if problems.is_empty() {
-            return Ok(());
-        }
-        Err(Error::invalid(format!("bad options: {}", problems.join("; "))))
+        report("bad options", &rules)
     }
 }
 
-/// How a keyspace stores its tables.
+/// How a keyspace is stored. It is part of the database: given when the keyspace is made, read back at every opening, and changed by
+/// [`crate::Db::set_keyspace_options`] for what is written from then on.
+///
+/// ```
+/// use patina_storage::{KeyspaceOptions, TableCompression};
+/// let options = KeyspaceOptions { compression: [TableCompression::None; 7], ..Default::default() };
+/// options.validate().unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyspaceOptions {
-    /// Compression of the tables in levels 0 and 1: LZ4 or none, as flushing must be fast.
-    pub top: TableCompression,
-    /// Compression of the tables below.
-    pub bottom: TableCompression,
+    /// Compression of the tables of each level, level 0 first. By default LZ4 in levels 0 and 1, as flushing must be fast, and zstd
+    /// below, where most of the bytes are.
+    pub compression: [TableCompression; LEVELS],
+    /// Values of at least this many bytes leave the tables for blob files when they are flushed; `None`: never.
+    pub separate_bytes: Option<u32>,
+    /// The [`crate::Bin::class`] of the blob files that such values go to.
+    pub blob_class: u8,
 }
 
 impl Default for KeyspaceOptions {
     fn default() -> Self {
-        Self { top: TableCompression::Lz4, bottom: TableCompression::Zstd }
+        let (top, below) = (TableCompression::Lz4, TableCompression::Zstd);
+        Self {
+            compression: [top, top, below, below, below, below, below],
+            separate_bytes: None,
+            blob_class: 0,
+        }
     }
+}
+
+impl KeyspaceOptions {
+    /// The least [`Self::separate_bytes`]: a smaller value takes less room than its record in a blob file and the reference to it.
+    pub const SEPARATE_BYTES_MIN: u32 = 64;
+
+    /// Checks the options against each other.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] with every problem in the message.
+    pub fn validate(&self) -> Result<()> {
+        let separates = self.separate_bytes.is_some();
+        report(
+            "bad keyspace options",
+            &[
+                (
+                    self.separate_bytes.is_none_or(|bytes| bytes >= Self::SEPARATE_BYTES_MIN),
+                    "separate_bytes must be at least 64, or None",
+                ),
+                (separates || self.blob_class == 0, "blob_class has no meaning without separate_bytes"),
+            ],
+        )
+    }
+
+    /// The compression of the tables of a level.
+    pub(crate) fn compression_at(&self, level: usize) -> TableCompression {
+        let [.., deepest] = self.compression;
+        self.compression.get(level).copied().unwrap_or(deepest)
+    }
+}
+
+/// One error that names every rule that does not hold.
+fn report(what: &str, rules: &[(bool, &str)]) -> Result<()> {
+    let problems: Vec<&str> = rules.iter().filter(|(holds, _)| !holds).map(|(_, text)| *text).collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{what}: {}", problems.join("; "))))
 }
 
 /// Compression of a table's blocks. A block that would not shrink by 12% stays raw.
@@ -148,5 +198,14 @@ mod tests {
         for name in ["memtable_bytes", "block_bytes", "open_bins_max"] {
             assert!(message.contains(name), "{message}");
         }
+    }
+
+    #[test]
+    fn every_problem_of_a_keyspace_is_listed() {
+        KeyspaceOptions::default().validate().unwrap();
+        let options = KeyspaceOptions { separate_bytes: Some(3), ..Default::default() };
+        assert!(options.validate().unwrap_err().to_string().contains("separate_bytes"));
+        let options = KeyspaceOptions { blob_class: 3, ..Default::default() };
+        assert!(options.validate().unwrap_err().to_string().contains("blob_class"));
     }
 }

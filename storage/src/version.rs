@@ -4,7 +4,7 @@
 //! tables that it drops stay readable through their open files for whoever still holds the old state.
 
 use crate::compaction::Facts;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::Memtable;
 use crate::sst::Table;
 use crate::types::{KeyspaceId, Kind, Seqno, Tag};
@@ -21,6 +21,9 @@ pub(crate) type Levels<T> = [Vec<Arc<T>>; LEVELS];
 #[derive(Clone, Default)]
 pub(crate) struct Tree {
     pub levels: Levels<Table>,
+    /// Since when the keyspace is no part of the database any more. Only snapshots that are older may look at it, and when none is left
+    /// the tree goes.
+    pub dropped_at: Option<Seqno>,
 }
 
 /// Bytes of a level's tables. O(tables).
@@ -85,6 +88,7 @@ impl Tree {
     }
 }
 
+/// The tree of each keyspace. A keyspace without a tree was dropped, and no snapshot sees it.
 pub(crate) type Version = BTreeMap<KeyspaceId, Arc<Tree>>;
 
 /// All that a read needs: the memtables, newest first, and the tables.
@@ -102,6 +106,22 @@ impl ReadState {
 
     pub(crate) fn tree(&self, keyspace: KeyspaceId) -> Option<&Arc<Tree>> {
         self.version.get(&keyspace)
+    }
+
+    /// The tree of a keyspace, to be changed in a copy of the state; `None` if it was dropped and purged.
+    pub(crate) fn tree_mut(&mut self, keyspace: KeyspaceId) -> Option<&mut Tree> {
+        Arc::make_mut(&mut self.version).get_mut(&keyspace).map(Arc::make_mut)
+    }
+
+    /// # Errors
+    /// [`ErrorKind::KeyspaceDropped`] if a reader at `at` (now, if `None`) must not see the keyspace.
+    pub(crate) fn check_readable(&self, keyspace: KeyspaceId, at: Option<Seqno>) -> Result<()> {
+        let dropped_later = |tree: &Arc<Tree>| tree.dropped_at.is_none_or(|d| at.is_some_and(|at| at < d));
+        if self.tree(keyspace).is_some_and(dropped_later) {
+            return Ok(());
+        }
+        let message = "the keyspace was dropped; make or open it again by its name";
+        Err(Error::new(ErrorKind::KeyspaceDropped, message))
     }
 
     /// The newest version of a key that a reader at `seqno` may see, a deletion included.

@@ -44,28 +44,33 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
         ..Edit::default()
     };
     let written_bytes = tables.iter().map(|(_, table)| table.bytes).sum();
+    let mut unwanted = Vec::new();
     let applied = inner.apply(edit, |state: &mut ReadState| {
         state.sealed.retain(|other| !Arc::ptr_eq(other, &memtable));
-        let version = Arc::make_mut(&mut state.version);
         for (keyspace, table) in tables {
-            Arc::make_mut(version.entry(keyspace).or_default()).add(0, table);
+            match state.tree_mut(keyspace) {
+                Some(tree) => tree.add(0, table),
+                None => unwanted.push(table.id),
+            }
         }
     });
     applied.inspect_err(|_| inner.remove_outputs(ids))?;
+    inner.remove_tables(unwanted);
     inner.remove_logs_before(first_log);
     inner.traffic.merged(0, 0, written_bytes, inner.options.clock.monotonic_us().saturating_sub(begun_us));
     Ok(true)
 }
 
-/// `None` if nothing of the keyspace survives.
+/// `None` if nothing of the keyspace survives. Of a dropped keyspace a table is written for as long as a snapshot sees it; the
+/// manifest does not hear of it.
 fn write_table(
     inner: &Inner,
     state: &ReadState,
     memtable: &Arc<Memtable>,
     keyspace: KeyspaceId,
 ) -> Result<Option<(KeyspaceId, Arc<Table>)>> {
-    let tree = state.tree(keyspace).cloned().unwrap_or_default();
-    let compression = inner.keyspace_options(keyspace).top;
+    let Some(tree) = state.tree(keyspace) else { return Ok(None) };
+    let compression = inner.keyspace_options(keyspace).compression_at(0);
     let mut output = Output::new(inner, compression);
     let mut survivors = Survivors::new(inner.snapshot_seqnos());
     let mut iter = MemtableIter::new(memtable.clone(), keyspace);

@@ -77,8 +77,7 @@ impl Job {
         let output_level = self.pick.output_level;
         let mut merged = MergeIter::new(self.sources());
         merged.seek(b"", Tag(u64::MAX))?;
-        let options = inner.keyspace_options(self.keyspace);
-        let compression = if output_level <= 1 { options.top } else { options.bottom };
+        let compression = inner.keyspace_options(self.keyspace).compression_at(output_level);
         let mut output = Output::new(inner, compression);
         let mut survivors = Survivors::new(inner.snapshot_seqnos());
         let mut last_key: Option<Vec<u8>> = None;
@@ -111,12 +110,18 @@ impl Job {
         let removed = self.inputs().map(|table| TableEdit::Remove { keyspace, id: table.id });
         let added = outputs.iter().map(|table| TableEdit::Add { keyspace, id: table.id, level });
         let edit = Edit { tables: removed.chain(added).collect(), ..Edit::default() };
+        let mut unwanted = Vec::new();
         inner.apply(edit, |state| {
-            let version = Arc::make_mut(&mut state.version);
-            let tree = Arc::make_mut(version.entry(keyspace).or_default());
+            // Dropped and purged while this ran.
+            let Some(tree) = state.tree_mut(keyspace) else {
+                unwanted.extend(outputs.iter().map(|table| table.id));
+                return;
+            };
             self.inputs().for_each(|table| tree.remove(table));
             outputs.into_iter().for_each(|table| tree.add(output_level, table));
-        })
+        })?;
+        inner.remove_tables(unwanted);
+        Ok(())
     }
 }
 

@@ -4,11 +4,14 @@ use super::job::Job;
 use super::picker::{Limits, pick_all, pick_from};
 use crate::db::Inner;
 use crate::error::Result;
-use crate::version::Tree;
+use crate::types::KeyspaceId;
+use crate::version::{ReadState, Tree};
+use std::sync::Arc;
 
 /// Does the most urgent merge; `false` if none is due.
 pub(crate) fn compact_one(inner: &Inner) -> Result<bool> {
     inner.unlink_retired();
+    inner.purge_dropped();
     let _one_at_a_time = inner.table_compaction.lock();
     let Some(job) = pick(inner) else { return Ok(false) };
     job.run(inner)?;
@@ -19,7 +22,7 @@ pub(crate) fn compact_one(inner: &Inner) -> Result<bool> {
 pub(crate) fn compact_all(inner: &Inner) -> Result<()> {
     let _one_at_a_time = inner.table_compaction.lock();
     let state = inner.read_state();
-    for (keyspace, tree) in &*state.version {
+    for (keyspace, tree) in live(&state) {
         if let Some(pick) = pick_all(&tree.levels) {
             Job { keyspace: *keyspace, tree: tree.clone(), pick }.merge(inner)?;
         }
@@ -32,10 +35,15 @@ pub(crate) fn debt_bytes(inner: &Inner, tree: &Tree) -> u64 {
     Limits::new(&inner.options).debt_bytes(&tree.levels)
 }
 
+/// The keyspaces that are not dropped: what a snapshot alone sees is not worth a merge.
+fn live(state: &ReadState) -> impl Iterator<Item = (&KeyspaceId, &Arc<Tree>)> {
+    state.version.iter().filter(|(_, tree)| tree.dropped_at.is_none())
+}
+
 fn pick(inner: &Inner) -> Option<Job> {
     let limits = Limits::new(&inner.options);
     let state = inner.read_state();
-    let due = state.version.iter().filter_map(|(keyspace, tree)| {
+    let due = live(&state).filter_map(|(keyspace, tree)| {
         let (score, level) = limits.most_urgent(&tree.levels)?;
         Some((score, *keyspace, tree, level))
     });

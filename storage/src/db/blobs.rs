@@ -45,7 +45,7 @@ impl Blobs {
     }
 
     /// All that [`Self::current`] would find. The lock keeps unlinking from coming between the two lists.
-    fn all_current(&self) -> Vec<Arc<BlobFile>> {
+    pub(super) fn all_current(&self) -> Vec<Arc<BlobFile>> {
         let retired = self.retired.lock();
         let is_retired = |file: &&Arc<BlobFile>| retired.iter().any(|(_, other)| other.id == file.id);
         self.files.read().values().filter(|file| !is_retired(file)).cloned().collect()
@@ -84,6 +84,7 @@ impl Inner {
                 "a blob has {len} bytes; the limit is {max} (blob_bytes_max)"
             )));
         }
+        self.read_state().check_readable(keyspace.id(), None)?;
         let (encoding, payload) = compress_blob(bytes, compression);
         self.append_record(keyspace, bin, key, (encoding, &payload), bytes.len() as u64)
     }
@@ -215,9 +216,9 @@ impl Inner {
         }
     }
 
-    /// Called when a snapshot goes: the background does the unlinking.
-    pub(super) fn unlink_retired_soon(&self) {
-        if !self.blobs.retired.lock().is_empty() {
+    /// Called when a snapshot goes: the background removes what only it could see.
+    pub(super) fn remove_unseen_soon(&self) {
+        if !self.blobs.retired.lock().is_empty() || !self.dropped.lock().is_empty() {
             self.background.wake();
         }
     }

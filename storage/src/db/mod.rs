@@ -7,6 +7,7 @@
 
 mod background;
 mod blobs;
+mod keyspaces;
 mod open;
 mod read;
 mod snapshot;
@@ -74,6 +75,8 @@ pub(crate) struct Inner {
     visible: AtomicU64,
     /// Live snapshots: how many at each sequence number.
     snapshots: Mutex<BTreeMap<Seqno, usize>>,
+    /// Dropped keyspaces that a snapshot may still see, and since when they are dropped.
+    dropped: Mutex<Vec<(Seqno, KeyspaceId)>>,
     blobs: Blobs,
     background: Background,
     /// One merge of tables at a time.
@@ -116,8 +119,16 @@ impl Inner {
     /// # Errors
     /// The edit does not count, unless the database is read-only now: then only the next opening knows.
     pub(crate) fn apply(&self, edit: Edit, change: impl FnOnce(&mut ReadState)) -> Result<()> {
-        let mut manifest = self.manifest.lock();
-        self.append_edit(&mut manifest, edit)?;
+        self.apply_locked(&mut self.manifest.lock(), edit, change)
+    }
+
+    fn apply_locked(
+        &self,
+        manifest: &mut Manifest,
+        edit: Edit,
+        change: impl FnOnce(&mut ReadState),
+    ) -> Result<()> {
+        self.append_edit(manifest, edit)?;
         let mut state = self.state.write();
         let mut next = ReadState::clone(&state);
         change(&mut next);
@@ -187,36 +198,6 @@ impl Db {
         let inner = Arc::new(open::open(vfs, dir, options)?);
         let closer = background::start(&inner)?;
         Ok(Self { inner, _closer: Arc::new(closer) })
-    }
-
-    /// Opens a keyspace, making it if it is not there. The options count when it is made.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidArgument`] if the name is empty or has over 255 bytes.
-    pub fn keyspace(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
-        if name.is_empty() || name.len() > 255 {
-            return Err(Error::invalid("a keyspace's name must have 1 to 255 bytes"));
-        }
-        let found = |manifest: &Manifest| {
-            manifest.state.keyspaces.iter().find(|(_, (other, _))| other == name).map(|(id, _)| *id)
-        };
-        let mut manifest = self.inner.manifest.lock();
-        let id = match found(&manifest) {
-            Some(id) => id,
-            None => {
-                self.inner.check_writable()?;
-                let id = KeyspaceId(manifest.state.next_keyspace);
-                let edit = Edit { keyspaces: vec![(id, name.to_owned(), options)], ..Edit::default() };
-                self.inner.append_edit(&mut manifest, edit)?;
-                id
-            }
-        };
-        Ok(Keyspace { id, db: self.clone() })
-    }
-
-    /// The names of the keyspaces, in the order of their making.
-    pub fn keyspaces(&self) -> Vec<String> {
-        self.inner.manifest.lock().state.keyspaces.values().map(|(name, _)| name.clone()).collect()
     }
 
     /// An empty batch.

@@ -26,7 +26,7 @@ use crate::memtable::Memtable;
 use crate::options::Options;
 use crate::sst::{BlockCache, Table, block_cache};
 use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
-use crate::version::{LEVELS, ReadState, Tree, Version};
+use crate::version::{LEVELS, ReadState, Version};
 use crate::vfs::{Vfs, VfsLock};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -89,6 +89,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         log_sync: Mutex::new(()),
         visible: AtomicU64::new(last_seqno.0),
         snapshots: Mutex::default(),
+        dropped: Mutex::default(),
         blobs: Blobs::new(BlobHandles::new(vfs.clone()), blobs),
         background: Background::default(),
         table_compaction: Mutex::new(()),
@@ -156,9 +157,12 @@ fn take_lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn VfsLock>> {
 }
 
 fn open_tables(vfs: &dyn Vfs, dir: &Path, state: &State, cache: &Arc<BlockCache>) -> Result<Version> {
-    let mut version = Version::new();
+    let mut version: Version = state.keyspaces.keys().map(|id| (*id, Arc::default())).collect();
     for (keyspace, tables) in &state.tables {
-        let mut tree = Tree::default();
+        let Some(tree) = version.get_mut(keyspace).map(Arc::make_mut) else {
+            let what = "the manifest names tables of a keyspace that there is not";
+            return Err(Error::corruption(dir, 0, what));
+        };
         for (id, level) in tables {
             let path = dir.join(file_name(*id, TABLE_SUFFIX));
             let table = Table::open(vfs, &path, *id, cache.clone())?;
@@ -167,7 +171,6 @@ fn open_tables(vfs: &dyn Vfs, dir: &Path, state: &State, cache: &Arc<BlockCache>
             }
             tree.add(usize::from(*level), Arc::new(table));
         }
-        version.insert(*keyspace, Arc::new(tree));
     }
     Ok(version)
 }
@@ -227,10 +230,18 @@ fn replay(
                 break;
             }
             whole_until = end;
+            if ops.iter().any(|op| op.keyspace.0 >= state.next_keyspace) {
+                let what = "a batch names a keyspace that never was";
+                return Err(Error::corruption(&path, end, what));
+            }
             for (n, op) in (0u64..).zip(ops) {
                 let seqno = Seqno(first.0 + n);
-                memtable.insert(op.keyspace, op.key, Tag::new(seqno, op.kind), op.value);
                 last_seqno = last_seqno.max(seqno);
+                // A keyspace that was dropped later.
+                if !state.keyspaces.contains_key(&op.keyspace) {
+                    continue;
+                }
+                memtable.insert(op.keyspace, op.key, Tag::new(seqno, op.kind), op.value);
             }
         }
         if let Tail::Torn { offset } = reader.tail() {

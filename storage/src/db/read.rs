@@ -38,6 +38,7 @@ impl Inner {
     /// version of a state may be the only one left of its key, and must not be newer than the number.
     fn look_up(&self, keyspace: KeyspaceId, key: &Bytes, at: Option<Seqno>) -> Result<Option<(Tag, Bytes)>> {
         let state = self.read_state();
+        state.check_readable(keyspace, at)?;
         state.get(keyspace, key, at.unwrap_or_else(|| self.visible()))
     }
 
@@ -96,6 +97,8 @@ pub struct Iter {
     /// Where to begin; taken by the first step.
     start: Option<Bound<Vec<u8>>>,
     last_key: Option<Vec<u8>>,
+    /// Why there is nothing to iterate over; told by the first step.
+    refused: Option<Error>,
     done: bool,
 }
 
@@ -116,8 +119,10 @@ impl Iter {
         start: Bound<Vec<u8>>,
         end: Bound<Vec<u8>>,
     ) -> Self {
-        let merged = MergeIter::new(sources(&snapshot.inner().read_state(), keyspace));
-        Self { snapshot, merged, end, start: Some(start), last_key: None, done: false }
+        let state = snapshot.inner().read_state();
+        let refused = state.check_readable(keyspace, Some(snapshot.seqno())).err();
+        let merged = MergeIter::new(sources(&state, keyspace));
+        Self { snapshot, merged, end, start: Some(start), last_key: None, refused, done: false }
     }
 
     pub(super) fn prefix(snapshot: Snapshot, keyspace: KeyspaceId, prefix: &[u8]) -> Self {
@@ -136,6 +141,9 @@ impl Iter {
     }
 
     fn step(&mut self) -> Result<Option<Entry>> {
+        if let Some(refused) = self.refused.take() {
+            return Err(refused);
+        }
         self.begin()?;
         loop {
             let Some((key, tag)) = self.merged.key() else { return Ok(None) };

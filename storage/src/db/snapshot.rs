@@ -31,7 +31,7 @@ impl Drop for Registered {
             }
         }
         drop(snapshots);
-        self.inner.unlink_retired_soon();
+        self.inner.remove_unseen_soon();
     }
 }
 

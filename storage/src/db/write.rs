@@ -29,6 +29,7 @@ impl Inner {
     pub(super) fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<Seqno> {
         self.check_writable()?;
         batch.validate(&self.options)?;
+        let keyspaces = batch.keyspaces();
         self.wait_for_room()?;
         if durability == Durability::Sync {
             for blob in &batch.blobs {
@@ -38,7 +39,9 @@ impl Inner {
         let (seqno, log, end) = {
             let mut commit = self.commit.lock();
             self.check_writable()?;
-            self.check_requirements(batch)?;
+            let state = self.read_state();
+            keyspaces.iter().try_for_each(|keyspace| state.check_readable(*keyspace, None))?;
+            self.check_requirements(&state, batch)?;
             // Before the append: if the disk is too full for a new log, nothing was written, and the batch may be tried again.
             if self.read_state().active.bytes() >= self.options.memtable_bytes {
                 self.seal_memtable(&mut commit)?;
@@ -87,11 +90,7 @@ impl Inner {
         Ok(last)
     }
 
-    fn check_requirements(&self, batch: &WriteBatch) -> Result<()> {
-        if batch.requirements.is_empty() {
-            return Ok(());
-        }
-        let state = self.read_state();
+    fn check_requirements(&self, state: &ReadState, batch: &WriteBatch) -> Result<()> {
         for requirement in &batch.requirements {
             let holds = match requirement {
                 Requirement::Absent { keyspace, key } => state.get(*keyspace, key, Seqno::MAX)?.is_none(),
@@ -99,7 +98,7 @@ impl Inner {
                     state.get(*keyspace, key, Seqno::MAX)?.is_some_and(|(tag, _)| tag.seqno() == *seqno)
                 }
                 Requirement::Unchanged { keyspace, prefix, since } => {
-                    is_unchanged(&state, *keyspace, prefix, since.seqno())?
+                    is_unchanged(state, *keyspace, prefix, since.seqno())?
                 }
             };
             if !holds {
@@ -158,8 +157,10 @@ impl Inner {
     fn wait_for_room(&self) -> Result<()> {
         let state = self.read_state();
         let slowdown = self.options.l0_tables_slowdown;
-        let level0 =
-            |state: &ReadState| state.version.values().map(|tree| tree.levels[0].len()).max().unwrap_or(0);
+        let level0 = |state: &ReadState| {
+            let live = state.version.values().filter(|tree| tree.dropped_at.is_none());
+            live.map(|tree| tree.levels[0].len()).max().unwrap_or(0)
+        };
         let missing = |state: &ReadState| {
             let waits_for_flush = state.sealed.len() > self.options.sealed_memtables_max;
             let waits_for_merge = level0(state) >= 2 * slowdown;

@@ -4,13 +4,19 @@
 //! CURRENT := "MANIFEST-" number in decimal, at least 6 digits | " " durable bytes of it, at least | "\n"
 //! edit    := field*        field := tag u8 | fields below, integers as varints
 //!  1 next file number      2 last sequence number      3 first log still needed
-//!  4 keyspace made         id | name bytes | top compression u8 | bottom compression u8
 //!  5 table added           keyspace | file | level u8
 //!  6 table removed         keyspace | file
 //!  7 blob file opened      file | class u8 | due
 //!  8 blob file sealed      file | length of the records' part | records
 //!  9 blob file retired     file
 //! 10 closed cleanly        log | its length          (counts only if no edit follows)
+//! 11 keyspace              id | name bytes | options bytes       made, or given other options
+//! 12 keyspace dropped      id                        with all its tables
+//! 13 next keyspace id
+//! options := option*       option := tag u8 | fields below
+//!  1 compression           7 × u8, level 0 first (0 none, 1 LZ4, 2 zstd)
+//!  2 separate_bytes        varint                    (absent: never)
+//!  3 blob_class            u8
 //! ```
 
 use crate::coding::{Decoder, put_bytes, put_varint};
@@ -22,7 +28,9 @@ pub(crate) struct Edit {
     pub next_file: Option<u64>,
     pub last_seqno: Option<Seqno>,
     pub first_log: Option<FileId>,
+    pub next_keyspace: Option<u32>,
     pub keyspaces: Vec<(KeyspaceId, String, KeyspaceOptions)>,
+    pub dropped: Vec<KeyspaceId>,
     pub tables: Vec<TableEdit>,
     pub blobs: Vec<BlobEdit>,
     pub closed: Option<(FileId, u64)>,
@@ -59,17 +67,24 @@ fn put(out: &mut Vec<u8>, tag: u8, values: &[u64]) {
 impl Edit {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let scalars =
-            [(1, self.next_file), (2, self.last_seqno.map(|s| s.0)), (3, self.first_log.map(|id| id.0))];
+        let scalars = [
+            (1, self.next_file),
+            (2, self.last_seqno.map(|s| s.0)),
+            (3, self.first_log.map(|id| id.0)),
+            (13, self.next_keyspace.map(u64::from)),
+        ];
         for (tag, value) in scalars {
             if let Some(value) = value {
                 put(&mut out, tag, &[value]);
             }
         }
         for (id, name, options) in &self.keyspaces {
-            put(&mut out, 4, &[u64::from(id.0)]);
+            put(&mut out, 11, &[u64::from(id.0)]);
             put_bytes(&mut out, name.as_bytes());
-            out.extend_from_slice(&[options.top as u8, options.bottom as u8]);
+            put_bytes(&mut out, &encode_options(options));
+        }
+        for id in &self.dropped {
+            put(&mut out, 12, &[u64::from(id.0)]);
         }
         for table in &self.tables {
             match table {
@@ -105,13 +120,6 @@ impl Edit {
                 1 => edit.next_file = Some(decoder.varint()?),
                 2 => edit.last_seqno = Some(Seqno(decoder.varint()?)),
                 3 => edit.first_log = Some(FileId(decoder.varint()?)),
-                4 => {
-                    let id = KeyspaceId(decoder.varint_u32().filter(|id| *id < u32::MAX)?);
-                    let name = std::str::from_utf8(decoder.bytes()?).ok()?.to_owned();
-                    let top = TableCompression::from_u8(decoder.u8()?)?;
-                    let bottom = TableCompression::from_u8(decoder.u8()?)?;
-                    edit.keyspaces.push((id, name, KeyspaceOptions { top, bottom }));
-                }
                 5 => edit.tables.push(TableEdit::Add {
                     keyspace: KeyspaceId(decoder.varint_u32()?),
                     id: FileId(decoder.varint()?),
@@ -132,11 +140,47 @@ impl Edit {
                 }),
                 9 => edit.blobs.push(BlobEdit::Retire { id: FileId(decoder.varint()?) }),
                 10 => edit.closed = Some((FileId(decoder.varint()?), decoder.varint()?)),
+                11 => {
+                    let id = KeyspaceId(decoder.varint_u32().filter(|id| *id < u32::MAX)?);
+                    let name = std::str::from_utf8(decoder.bytes()?).ok()?.to_owned();
+                    edit.keyspaces.push((id, name, decode_options(decoder.bytes()?)?));
+                }
+                12 => edit.dropped.push(KeyspaceId(decoder.varint_u32()?)),
+                13 => edit.next_keyspace = Some(decoder.varint_u32()?),
                 _ => return None,
             }
         }
         Some(edit)
     }
+}
+
+fn encode_options(options: &KeyspaceOptions) -> Vec<u8> {
+    let KeyspaceOptions { compression, separate_bytes, blob_class } = options;
+    let mut out = vec![1];
+    out.extend(compression.iter().map(|level| *level as u8));
+    if let Some(bytes) = separate_bytes {
+        put(&mut out, 2, &[u64::from(*bytes)]);
+    }
+    out.extend([3, *blob_class]);
+    out
+}
+
+fn decode_options(bytes: &[u8]) -> Option<KeyspaceOptions> {
+    let mut options = KeyspaceOptions::default();
+    let mut decoder = Decoder::new(bytes);
+    while !decoder.is_empty() {
+        match decoder.u8()? {
+            1 => {
+                for level in &mut options.compression {
+                    *level = TableCompression::from_u8(decoder.u8()?)?;
+                }
+            }
+            2 => options.separate_bytes = Some(decoder.varint_u32()?),
+            3 => options.blob_class = decoder.u8()?,
+            _ => return None,
+        }
+    }
+    Some(options)
 }
 
 pub(super) fn encode_current(id: FileId, durable_bytes: u64) -> Vec<u8> {

@@ -58,6 +58,7 @@ impl State {
         self.next_file = self.next_file.max(edit.next_file.unwrap_or(0));
         self.last_seqno = self.last_seqno.max(edit.last_seqno.unwrap_or_default());
         self.first_log = self.first_log.max(edit.first_log.unwrap_or_default());
+        self.next_keyspace = self.next_keyspace.max(edit.next_keyspace.unwrap_or(0));
         for (id, name, options) in &edit.keyspaces {
             self.keyspaces.insert(*id, (name.clone(), *options));
             self.next_keyspace = self.next_keyspace.max(id.0 + 1);
@@ -68,6 +69,10 @@ impl State {
                 TableEdit::Add { id, level, .. } => drop(tables.insert(*id, *level)),
                 TableEdit::Remove { id, .. } => drop(tables.remove(id)),
             }
+        }
+        for id in &edit.dropped {
+            self.keyspaces.remove(id);
+            self.tables.remove(id);
         }
         for blob in &edit.blobs {
             match *blob {
@@ -95,6 +100,9 @@ impl State {
             next_file: Some(self.next_file),
             last_seqno: Some(self.last_seqno),
             first_log: Some(self.first_log),
+            // Not to be told from those that are left: the last made may have been dropped.
+            next_keyspace: Some(self.next_keyspace),
+            dropped: Vec::new(),
             keyspaces: self
                 .keyspaces
                 .iter()
@@ -155,7 +163,7 @@ impl Manifest {
                 continue;
             }
             let edit = Edit::decode(&record)
-                .ok_or_else(|| Error::corruption(&path, end, "an edit makes no sense"))?;
+                .ok_or_else(|| Error::corruption(&path, end, "an edit makes no sense to this version"))?;
             state.apply(&edit);
             edits += 1;
         }
@@ -237,6 +245,8 @@ impl Manifest {
             ));
         }
         edit.next_file = Some(self.state.next_file);
+        // The keyspace was dropped while the job that made or merged these tables ran.
+        edit.tables.retain(|table| self.state.keyspaces.contains_key(&table.keyspace()));
         self.failed = true;
         if let Err(failed) = self.log.append(&edit.encode()) {
             self.failed = !failed.usable;

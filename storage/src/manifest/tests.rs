@@ -9,7 +9,12 @@ fn dir() -> &'static Path {
 
 fn edit_strategy() -> impl Strategy<Value = Edit> {
     let keyspace = (0u32..9, "[a-z]{1,8}").prop_map(|(id, name)| {
-        (KeyspaceId(id), name, KeyspaceOptions { top: TableCompression::None, ..Default::default() })
+        let options = KeyspaceOptions {
+            compression: [TableCompression::None; crate::version::LEVELS],
+            separate_bytes: (id % 2 == 0).then_some(id * 1000),
+            blob_class: id as u8,
+        };
+        (KeyspaceId(id), name, options)
     });
     let table = (0u32..9, any::<u64>(), any::<u8>(), any::<bool>()).prop_map(|(keyspace, id, level, add)| {
         let (keyspace, id) = (KeyspaceId(keyspace), FileId(id));
@@ -25,8 +30,11 @@ fn edit_strategy() -> impl Strategy<Value = Edit> {
         prop::collection::vec(keyspace, 0..3),
         prop::collection::vec(table, 0..5),
         prop::collection::vec(blob, 0..5),
+        prop::collection::vec((0u32..9).prop_map(KeyspaceId), 0..2),
     )
-        .prop_map(|(number, keyspaces, tables, blobs)| Edit {
+        .prop_map(|(number, keyspaces, tables, blobs, dropped)| Edit {
+            next_keyspace: number.map(|number| number as u32),
+            dropped,
             next_file: number,
             last_seqno: number.map(Seqno),
             first_log: number.map(FileId),
