@@ -40,6 +40,7 @@ mod log;
 mod manifest;
 mod memtable;
 mod merge;
+mod open_files;
 mod options;
 mod sst;
 mod types;

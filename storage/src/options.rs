@@ -19,8 +19,11 @@ pub struct Options {
     pub memtable_bytes: usize,
     /// Sealed memtables that may wait for their flush before writers wait too.
     pub sealed_memtables_max: usize,
-    /// The block cache's budget.
+    /// The block cache's budget: data, indexes and filters of tables, decompressed.
     pub block_cache_bytes: usize,
+    /// Handles of tables and blob files that are kept open; others are opened again when they are read. Files that are being
+    /// written come on top.
+    pub open_files_max: usize,
     /// A data block is closed when it holds this much, uncompressed.
     pub block_bytes: usize,
     /// A compaction's output table is closed when it holds this much.
@@ -50,6 +53,7 @@ impl Default for Options {
             memtable_bytes: 32 << 20,
             sealed_memtables_max: 2,
             block_cache_bytes: 64 << 20,
+            open_files_max: 512,
             block_bytes: 4 << 10,
             table_bytes: 16 << 20,
             l0_tables_trigger: 4,
@@ -73,6 +77,7 @@ impl Options {
         let rules = [
             (self.memtable_bytes >= 4 << 10, "memtable_bytes must be at least 4 KiB"),
             (self.sealed_memtables_max >= 1, "sealed_memtables_max must be at least 1"),
+            (self.open_files_max >= 1, "open_files_max must be at least 1"),
             (self.block_bytes >= 256, "block_bytes must be at least 256"),
             (self.block_bytes <= 1 << 20, "block_bytes must be at most 1 MiB"),
             (self.table_bytes >= self.block_bytes as u64, "table_bytes must be at least block_bytes"),

@@ -1,7 +1,7 @@
 //! Versions: which tables make up each keyspace, immutable and shared.
 //!
 //! A reader takes one [`ReadState`] and works on it to the end; a flush or compaction makes a new one, copying only what changes. The
-//! tables that it drops stay readable through their open files for whoever still holds the old state.
+//! tables that it drops stay on disk for whoever still holds the old state.
 
 use crate::compaction::Facts;
 use crate::error::{Error, ErrorKind, Result};

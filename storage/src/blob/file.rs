@@ -3,6 +3,7 @@
 use super::format::*;
 use crate::compress::{Encoding, decompress};
 use crate::error::{Error, Result};
+use crate::open_files::OpenFiles;
 use crate::types::{Bin, BlobRef, FileId, KeyspaceId};
 use crate::vfs::{Vfs, VfsFile};
 use bytes::Bytes;
@@ -10,30 +11,6 @@ use parking_lot::{Mutex, RwLock};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Open handles of sealed files: many files, few descriptors.
-pub(crate) struct BlobHandles {
-    vfs: Arc<dyn Vfs>,
-    cache: quick_cache::sync::Cache<FileId, Arc<dyn VfsFile>>,
-}
-
-impl BlobHandles {
-    const OPEN_MAX: usize = 128;
-
-    pub(crate) fn new(vfs: Arc<dyn Vfs>) -> Self {
-        Self { vfs, cache: quick_cache::sync::Cache::new(Self::OPEN_MAX) }
-    }
-
-    fn open(&self, id: FileId, path: &Path) -> Result<Arc<dyn VfsFile>> {
-        self.cache.get_or_insert_with(&id, || {
-            self.vfs.open(path).map(Arc::from).map_err(|source| Error::io("open", path, source))
-        })
-    }
-
-    pub(crate) fn forget(&self, id: FileId) {
-        self.cache.remove(&id);
-    }
-}
 
 pub(crate) struct BlobFile {
     pub id: FileId,
@@ -246,7 +223,7 @@ impl BlobFile {
         &self.path
     }
 
-    fn handle(&self, handles: &BlobHandles) -> Result<Arc<dyn VfsFile>> {
+    fn handle(&self, handles: &OpenFiles) -> Result<Arc<dyn VfsFile>> {
         let writing = self.writing.read().clone();
         writing.map_or_else(|| handles.open(self.id, &self.path), Ok)
     }
@@ -256,12 +233,7 @@ impl BlobFile {
     }
 
     /// The record that a reference names, checked against key, lengths and checksums, not decompressed. One read.
-    pub(crate) fn read_stored(
-        &self,
-        handles: &BlobHandles,
-        key: &[u8],
-        blob: BlobRef,
-    ) -> Result<StoredRecord> {
+    pub(crate) fn read_stored(&self, handles: &OpenFiles, key: &[u8], blob: BlobRef) -> Result<StoredRecord> {
         let (offset, total) = (blob.offset, total_bytes(key.len(), blob.stored_len));
         let end = offset.checked_add(total).filter(|end| *end <= self.size().0);
         if end.is_none() {
@@ -288,14 +260,14 @@ impl BlobFile {
     }
 
     /// The value that a reference names.
-    pub(crate) fn read(&self, handles: &BlobHandles, key: &[u8], blob: BlobRef) -> Result<Bytes> {
+    pub(crate) fn read(&self, handles: &OpenFiles, key: &[u8], blob: BlobRef) -> Result<Bytes> {
         self.read_stored(handles, key, blob)?
             .decode()
             .ok_or_else(|| self.corruption(blob.offset, "a record does not decompress"))
     }
 
     /// The index of a sealed file, in file order. Memory: O(records).
-    pub(crate) fn index(&self, handles: &BlobHandles) -> Result<Vec<Record>> {
+    pub(crate) fn index(&self, handles: &OpenFiles) -> Result<Vec<Record>> {
         let file = self.handle(handles)?;
         let failed = |source| Error::io("read", &self.path, source);
         let len = file.size().map_err(failed)?;

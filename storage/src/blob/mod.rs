@@ -10,7 +10,7 @@
 mod file;
 mod format;
 
-pub(crate) use file::{BlobFile, BlobHandles, SealError, StoredRecord};
+pub(crate) use file::{BlobFile, SealError, StoredRecord};
 pub(crate) use format::{Record, total_bytes as record_bytes};
 
 /// Bytes before the first record.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::compress::{Encoding, compress_blob};
 use crate::error::ErrorKind;
+use crate::open_files::OpenFiles;
 use crate::types::{Bin, BlobRef, Compression, FileId, KeyspaceId};
 use crate::vfs::MemVfs;
 use proptest::prelude::*;
@@ -30,8 +31,8 @@ fn filled(vfs: &MemVfs, values: &[Vec<u8>]) -> (BlobFile, Vec<(Vec<u8>, BlobRef)
     (file, refs)
 }
 
-fn handles(vfs: &MemVfs) -> BlobHandles {
-    BlobHandles::new(Arc::new(vfs.clone()))
+fn handles(vfs: &MemVfs) -> OpenFiles {
+    OpenFiles::new(Arc::new(vfs.clone()), 8)
 }
 
 fn values() -> Vec<Vec<u8>> {

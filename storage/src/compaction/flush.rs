@@ -26,11 +26,8 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
             Ok(())
         })
         .and_then(|()| inner.sync_dir());
-    let ids: Vec<_> = tables.iter().map(|(_, table)| table.id).collect();
-    if let Err(error) = flushed {
-        inner.remove_tables(ids);
-        return Err(error);
-    }
+    let outputs: Vec<_> = tables.iter().map(|(_, table)| table.clone()).collect();
+    flushed.inspect_err(|_| outputs.iter().for_each(|table| table.mark_obsolete()))?;
     let newer =
         state.sealed.len().checked_sub(2).and_then(|at| state.sealed.get(at)).unwrap_or(&state.active);
     let first_log = newer.log;
@@ -44,18 +41,17 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
         ..Edit::default()
     };
     let written_bytes = tables.iter().map(|(_, table)| table.bytes).sum();
-    let mut unwanted = Vec::new();
     let applied = inner.apply(edit, |state: &mut ReadState| {
         state.sealed.retain(|other| !Arc::ptr_eq(other, &memtable));
         for (keyspace, table) in tables {
             match state.tree_mut(keyspace) {
                 Some(tree) => tree.add(0, table),
-                None => unwanted.push(table.id),
+                // The keyspace was dropped meanwhile.
+                None => table.mark_obsolete(),
             }
         }
     });
-    applied.inspect_err(|_| inner.remove_outputs(ids))?;
-    inner.remove_tables(unwanted);
+    applied.inspect_err(|_| inner.discard_outputs(&outputs))?;
     inner.remove_logs_before(first_log);
     inner.traffic.merged(0, 0, written_bytes, inner.options.clock.monotonic_us().saturating_sub(begun_us));
     Ok(true)
@@ -120,10 +116,10 @@ impl<'a> Output<'a> {
     pub(super) fn finish(&mut self) -> Result<Option<Arc<Table>>> {
         let Some((id, writer)) = self.writer.take() else { return Ok(None) };
         let opened = writer.finish().and_then(|_| {
-            Table::open(&*self.inner.vfs, &self.inner.table_path(id), id, self.inner.cache.clone())
+            Table::open(self.inner.files.clone(), &self.inner.table_path(id), id, self.inner.cache.clone())
         });
         if opened.is_err() {
-            self.inner.remove_tables([id]);
+            self.inner.files.remove(id, &self.inner.table_path(id));
         }
         opened.map(|table| Some(Arc::new(table)))
     }
@@ -132,7 +128,7 @@ impl<'a> Output<'a> {
 impl Drop for Output<'_> {
     fn drop(&mut self) {
         if let Some((id, _)) = self.writer.take() {
-            self.inner.remove_tables([id]);
+            self.inner.files.remove(id, &self.inner.table_path(id));
         }
     }
 }

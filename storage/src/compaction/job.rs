@@ -48,14 +48,10 @@ impl Job {
         let begun_us = inner.options.clock.monotonic_us();
         let mut outputs = Vec::new();
         let written = self.write_outputs(inner, &mut outputs).and_then(|()| inner.sync_dir());
-        if let Err(error) = written {
-            inner.remove_tables(outputs.iter().map(|table| table.id));
-            return Err(error);
-        }
-        let ids: Vec<_> = outputs.iter().map(|table| table.id).collect();
+        written.inspect_err(|_| outputs.iter().for_each(|table| table.mark_obsolete()))?;
         let written_bytes = outputs.iter().map(|table| table.bytes).sum();
-        self.install(inner, outputs).inspect_err(|_| inner.remove_outputs(ids))?;
-        inner.remove_tables(self.inputs().map(|table| table.id));
+        self.install(inner, outputs.clone()).inspect_err(|_| inner.discard_outputs(&outputs))?;
+        self.inputs().for_each(|table| table.mark_obsolete());
         let read_bytes = self.inputs().map(|table| table.bytes).sum();
         let busy_us = inner.options.clock.monotonic_us().saturating_sub(begun_us);
         inner.traffic.merged(self.pick.output_level, read_bytes, written_bytes, busy_us);
@@ -110,18 +106,14 @@ impl Job {
         let removed = self.inputs().map(|table| TableEdit::Remove { keyspace, id: table.id });
         let added = outputs.iter().map(|table| TableEdit::Add { keyspace, id: table.id, level });
         let edit = Edit { tables: removed.chain(added).collect(), ..Edit::default() };
-        let mut unwanted = Vec::new();
         inner.apply(edit, |state| {
-            // Dropped and purged while this ran.
             let Some(tree) = state.tree_mut(keyspace) else {
-                unwanted.extend(outputs.iter().map(|table| table.id));
-                return;
+                // Dropped and purged while this ran.
+                return outputs.iter().for_each(|table| table.mark_obsolete());
             };
             self.inputs().for_each(|table| tree.remove(table));
             outputs.into_iter().for_each(|table| tree.add(output_level, table));
-        })?;
-        inner.remove_tables(unwanted);
-        Ok(())
+        })
     }
 }
 

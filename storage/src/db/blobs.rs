@@ -6,10 +6,11 @@
 
 use super::{Db, Inner, Keyspace};
 use crate::batch::PendingBlob;
-use crate::blob::{BlobFile, BlobHandles, SealError, StoredRecord};
+use crate::blob::{BlobFile, SealError, StoredRecord};
 use crate::compress::{Encoding, compress_blob};
 use crate::error::{Error, Result};
 use crate::manifest::{BlobEdit, Edit};
+use crate::open_files::OpenFiles;
 use crate::types::{Bin, BlobRef, Compression, FileId, Seqno};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) struct Blobs {
-    pub handles: BlobHandles,
+    pub handles: Arc<OpenFiles>,
     files: RwLock<BTreeMap<FileId, Arc<BlobFile>>>,
     /// The open file of each bin, in the order of opening (file ids grow).
     open: Mutex<HashMap<Bin, Arc<BlobFile>>>,
@@ -26,7 +27,7 @@ pub(crate) struct Blobs {
 }
 
 impl Blobs {
-    pub(super) fn new(handles: BlobHandles, files: BTreeMap<FileId, Arc<BlobFile>>) -> Self {
+    pub(super) fn new(handles: Arc<OpenFiles>, files: BTreeMap<FileId, Arc<BlobFile>>) -> Self {
         Self { handles, files: RwLock::new(files), open: Mutex::default(), retired: Mutex::default() }
     }
 

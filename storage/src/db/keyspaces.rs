@@ -186,7 +186,7 @@ impl Inner {
         let trees: Vec<_> = unseen.iter().filter_map(|(_, id)| version.remove(id)).collect();
         *state = Arc::new(next);
         drop(state);
-        self.remove_tables(trees.iter().flat_map(|tree| tree.tables()).map(|table| table.id));
+        trees.iter().flat_map(|tree| tree.tables()).for_each(|table| table.mark_obsolete());
         self.retire_blobs_of_dropped();
     }
 

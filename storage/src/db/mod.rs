@@ -24,8 +24,9 @@ use crate::compaction::Traffic;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{AppendError, LogWriter};
 use crate::manifest::{Edit, Manifest};
+use crate::open_files::OpenFiles;
 use crate::options::{KeyspaceOptions, Options};
-use crate::sst::BlockCache;
+use crate::sst::{BlockCache, Table};
 use crate::types::{Durability, FileId, KeyspaceId, Seqno};
 use crate::version::ReadState;
 use crate::vfs::{StdVfs, Vfs, VfsLock};
@@ -66,6 +67,7 @@ pub(crate) struct Inner {
     pub dir: PathBuf,
     pub options: Options,
     pub cache: Arc<BlockCache>,
+    pub files: Arc<OpenFiles>,
     pub state: RwLock<Arc<ReadState>>,
     pub manifest: Mutex<Manifest>,
     commit: Mutex<Commit>,
@@ -119,21 +121,24 @@ impl Inner {
     /// # Errors
     /// The edit does not count, unless the database is read-only now: then only the next opening knows.
     pub(crate) fn apply(&self, edit: Edit, change: impl FnOnce(&mut ReadState)) -> Result<()> {
-        self.apply_locked(&mut self.manifest.lock(), edit, change)
+        let before = self.apply_locked(&mut self.manifest.lock(), edit, change)?;
+        // Outside the locks: what nobody else holds is freed and unlinked now.
+        drop(before);
+        Ok(())
     }
 
+    /// Gives the state before.
     fn apply_locked(
         &self,
         manifest: &mut Manifest,
         edit: Edit,
         change: impl FnOnce(&mut ReadState),
-    ) -> Result<()> {
+    ) -> Result<Arc<ReadState>> {
         self.append_edit(manifest, edit)?;
         let mut state = self.state.write();
         let mut next = ReadState::clone(&state);
         change(&mut next);
-        *state = Arc::new(next);
-        Ok(())
+        Ok(std::mem::replace(&mut *state, Arc::new(next)))
     }
 
     fn append_edit(&self, manifest: &mut Manifest, edit: Edit) -> Result<()> {
@@ -168,17 +173,10 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes tables that an edit would have named, had it not failed; if nobody knows whether it counts, they stay.
-    pub(crate) fn remove_outputs(&self, tables: impl IntoIterator<Item = FileId>) {
+    /// Lets tables go that an edit would have named, had it not failed; if nobody knows whether it counts, they stay.
+    pub(crate) fn discard_outputs<'a>(&self, tables: impl IntoIterator<Item = &'a Arc<Table>>) {
         if self.fatal.get().is_none() {
-            self.remove_tables(tables);
-        }
-    }
-
-    /// Removes files that no edit names any more. A failure leaves orphans for the next opening.
-    pub(crate) fn remove_tables(&self, tables: impl IntoIterator<Item = FileId>) {
-        for id in tables {
-            let _ = self.vfs.remove(&self.table_path(id));
+            tables.into_iter().for_each(|table| table.mark_obsolete());
         }
     }
 }

@@ -17,12 +17,13 @@
 use super::blobs::Blobs;
 use super::{Background, Commit, Inner};
 use crate::batch::{Op, decode_batch};
-use crate::blob::{BlobFile, BlobHandles, record_bytes};
+use crate::blob::{BlobFile, record_bytes};
 use crate::compaction::Traffic;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{LogReader, LogWriter, Tail};
 use crate::manifest::{self, Manifest, State};
 use crate::memtable::Memtable;
+use crate::open_files::OpenFiles;
 use crate::options::Options;
 use crate::sst::{BlockCache, Table, block_cache};
 use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
@@ -64,7 +65,8 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     state.closed = None;
 
     let cache = Arc::new(block_cache(options.block_cache_bytes));
-    let version = open_tables(&*vfs, dir, &state, &cache)?;
+    let files = Arc::new(OpenFiles::new(vfs.clone(), options.open_files_max));
+    let version = open_tables(dir, &state, &files, &cache)?;
     let blobs = open_blobs(&*vfs, dir, &state)?;
     let replayed = Memtable::new(state.first_log);
     let last_seqno = replay(&*vfs, dir, &state, &names, &blobs, &replayed)?;
@@ -83,6 +85,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     let inner = Inner {
         dir: dir.to_owned(),
         cache,
+        files: files.clone(),
         state: RwLock::new(Arc::new(read_state)),
         manifest: Mutex::new(manifest),
         commit: Mutex::new(Commit { log, next_seqno: Seqno(last_seqno.0 + 1) }),
@@ -90,7 +93,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         visible: AtomicU64::new(last_seqno.0),
         snapshots: Mutex::default(),
         dropped: Mutex::default(),
-        blobs: Blobs::new(BlobHandles::new(vfs.clone()), blobs),
+        blobs: Blobs::new(files, blobs),
         background: Background::default(),
         table_compaction: Mutex::new(()),
         traffic: Traffic::default(),
@@ -156,7 +159,12 @@ fn take_lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn VfsLock>> {
     }
 }
 
-fn open_tables(vfs: &dyn Vfs, dir: &Path, state: &State, cache: &Arc<BlockCache>) -> Result<Version> {
+fn open_tables(
+    dir: &Path,
+    state: &State,
+    files: &Arc<OpenFiles>,
+    cache: &Arc<BlockCache>,
+) -> Result<Version> {
     let mut version: Version = state.keyspaces.keys().map(|id| (*id, Arc::default())).collect();
     for (keyspace, tables) in &state.tables {
         let Some(tree) = version.get_mut(keyspace).map(Arc::make_mut) else {
@@ -165,7 +173,7 @@ fn open_tables(vfs: &dyn Vfs, dir: &Path, state: &State, cache: &Arc<BlockCache>
         };
         for (id, level) in tables {
             let path = dir.join(file_name(*id, TABLE_SUFFIX));
-            let table = Table::open(vfs, &path, *id, cache.clone())?;
+            let table = Table::open(files.clone(), &path, *id, cache.clone())?;
             if usize::from(*level) >= LEVELS {
                 return Err(Error::corruption(&path, 0, "the manifest puts it in a level that there is not"));
             }

@@ -91,8 +91,9 @@ pub(super) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
 ///
 /// After an error it ends.
 pub struct Iter {
-    snapshot: Snapshot,
+    /// Before the snapshot, which keeps the database locked: the tables that this is the last to hold are unlinked first.
     merged: MergeIter,
+    snapshot: Snapshot,
     end: Bound<Vec<u8>>,
     /// Where to begin; taken by the first step.
     start: Option<Bound<Vec<u8>>>,
@@ -122,7 +123,7 @@ impl Iter {
         let state = snapshot.inner().read_state();
         let refused = state.check_readable(keyspace, Some(snapshot.seqno())).err();
         let merged = MergeIter::new(sources(&state, keyspace));
-        Self { snapshot, merged, end, start: Some(start), last_key: None, refused, done: false }
+        Self { merged, snapshot, end, start: Some(start), last_key: None, refused, done: false }
     }
 
     pub(super) fn prefix(snapshot: Snapshot, keyspace: KeyspaceId, prefix: &[u8]) -> Self {

@@ -13,8 +13,12 @@ pub struct Stats {
     pub memtable_bytes: usize,
     /// Sealed memtables that wait for their flush.
     pub sealed_memtables: usize,
-    /// Memory of the block cache.
+    /// Memory of the block cache: data, indexes and filters.
     pub block_cache_bytes: u64,
+    /// Memory of what is known of every table without reading it, the one part that grows with their number.
+    pub table_memory_bytes: usize,
+    /// Handles of tables and blob files that are kept open.
+    pub open_files: usize,
     /// Live snapshots.
     pub snapshots: usize,
     /// Blob files, retired ones that a snapshot still sees included.
@@ -64,6 +68,13 @@ impl Db {
             memtable_bytes: state.memtables().map(|memtable| memtable.bytes()).sum(),
             sealed_memtables: state.sealed.len(),
             block_cache_bytes: inner.cache.weight(),
+            table_memory_bytes: state
+                .version
+                .values()
+                .flat_map(|tree| tree.tables())
+                .map(|t| t.memory_bytes())
+                .sum(),
+            open_files: inner.files.count(),
             snapshots: inner.snapshots.lock().values().sum(),
             blob_files: inner.blobs.count(),
             read_only: inner.fatal.get().cloned(),

@@ -20,10 +20,20 @@ impl quick_cache::Weighter<(FileId, u64), Bytes> for BlockWeighter {
     }
 }
 
+/// What a shard of the cache holds at least, if the budget allows one shard of that: the filter of a table of many small entries must
+/// fit into one.
+const SHARD_BYTES_MIN: usize = 4 << 20;
+const SHARDS_MAX: usize = 64;
+
 /// A cache of so many bytes.
 pub(crate) fn block_cache(bytes: usize) -> BlockCache {
-    let blocks = (bytes / 4096).max(16);
-    BlockCache::with_weighter(blocks, bytes as u64, BlockWeighter)
+    let mut options = quick_cache::OptionsBuilder::new();
+    options.estimated_items_capacity((bytes / 4096).max(16)).weight_capacity(bytes as u64);
+    // Rounded up to a power of two by the cache.
+    options.shards((bytes / (2 * SHARD_BYTES_MIN)).clamp(1, SHARDS_MAX));
+    #[expect(clippy::expect_used, reason = "it refuses only options that are not set, or are no fraction")]
+    let options = options.build().expect("both capacities are set");
+    BlockCache::with_options(options, BlockWeighter, Default::default(), Default::default())
 }
 
 /// Collects entries in key order into the payload of a block.

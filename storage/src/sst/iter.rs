@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub(crate) struct TableIter {
     table: Arc<Table>,
     caching: Caching,
-    top: BlockIter,
+    top: Option<BlockIter>,
     partition: Option<BlockIter>,
     data: Option<BlockIter>,
 }
@@ -18,8 +18,7 @@ pub(crate) struct TableIter {
 impl TableIter {
     /// Not yet anywhere: seek first.
     pub(crate) fn new(table: Arc<Table>, caching: Caching) -> Self {
-        let top = table.top_index();
-        Self { table, caching, top, partition: None, data: None }
+        Self { table, caching, top: None, partition: None, data: None }
     }
 
     pub(crate) fn key(&self) -> Option<(&[u8], Tag)> {
@@ -33,12 +32,17 @@ impl TableIter {
     /// Goes to the first entry at or after an internal key.
     pub(crate) fn seek(&mut self, user_key: &[u8], tag: Tag) -> Result<()> {
         (self.partition, self.data) = (None, None);
-        self.top.seek(user_key, tag);
-        self.table.check(&self.top)?;
-        if self.top.key().is_none() {
+        let top = match self.top.take() {
+            Some(top) => top,
+            None => self.table.top_index(self.caching)?,
+        };
+        let top = self.top.insert(top);
+        top.seek(user_key, tag);
+        self.table.check(top)?;
+        if top.key().is_none() {
             return Ok(());
         }
-        let mut partition = self.table.child(&self.top, self.caching)?;
+        let mut partition = self.table.child(top, self.caching)?;
         partition.seek(user_key, tag);
         self.table.check(&partition)?;
         if partition.key().is_some() {
@@ -63,17 +67,17 @@ impl TableIter {
     fn skip_exhausted(&mut self) -> Result<()> {
         while self.key().is_none() {
             self.data = None;
-            let Some(partition) = &mut self.partition else { return Ok(()) };
+            let (Some(top), Some(partition)) = (&mut self.top, &mut self.partition) else { return Ok(()) };
             partition.next();
             self.table.check(partition)?;
             if partition.key().is_none() {
-                self.top.next();
-                self.table.check(&self.top)?;
-                if self.top.key().is_none() {
+                top.next();
+                self.table.check(top)?;
+                if top.key().is_none() {
                     self.partition = None;
                     return Ok(());
                 }
-                let mut next = self.table.child(&self.top, self.caching)?;
+                let mut next = self.table.child(top, self.caching)?;
                 next.seek_to_first();
                 self.table.check(&next)?;
                 *partition = next;

@@ -1,8 +1,8 @@
 //! Sorted tables: immutable files of one keyspace's entries in internal-key order.
 //!
 //! A table is read through three steps: the filter says whether the key can be there at all; the two-level index finds
-//! the one data block that can hold it; the block is searched. The top of the index and the filter stay in memory
-//! while the table is open; index partitions and data blocks go through the block cache.
+//! the one data block that can hold it; the block is searched. All of these go through the block cache and count in its budget, file
+//! handles through that of open files: memory and descriptors do not grow with the number of tables, but for their properties.
 //!
 //! Each block's checksum is seeded with the file's id and the block's offset, so that a block that was written to the wrong place, or
 //! a file that was swapped for another, fails like a damaged one.

@@ -4,21 +4,33 @@ use super::block::{BlockCache, BlockIter, open_block};
 use super::filter::{TableFilter, hash_key};
 use super::format::{BlockHandle, FOOTER_BYTES, Footer, HEADER_BYTES, Properties, check_header};
 use crate::error::{Error, Result};
+use crate::open_files::OpenFiles;
 use crate::types::{FileId, Seqno, Tag};
-use crate::vfs::{Vfs, VfsFile};
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+/// A table of a version. Its handle, filter and top index are in the caches, not in here: what stays in memory a table is its properties.
+///
+/// The file is unlinked when the last holder lets go, if an edit has dropped it from the manifest by then ([`Table::mark_obsolete`]).
 pub(crate) struct Table {
     pub id: FileId,
     pub bytes: u64,
     pub properties: Properties,
     path: PathBuf,
-    file: Box<dyn VfsFile>,
+    files: Arc<OpenFiles>,
     cache: Arc<BlockCache>,
-    top_index: Bytes,
-    filter: Option<TableFilter>,
+    footer: Footer,
+    obsolete: AtomicBool,
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        if self.obsolete.load(Ordering::Acquire) {
+            self.files.remove(self.id, &self.path);
+        }
+    }
 }
 
 /// Whether the blocks of a read are worth keeping.
@@ -26,13 +38,18 @@ pub(crate) struct Table {
 pub(crate) enum Caching {
     /// Looked up in the block cache, and kept there.
     Use,
-    /// Read past the cache: a compaction reads everything once.
+    /// Nothing is put into the cache for it: a compaction reads everything once.
     Bypass,
 }
 
 impl Table {
-    pub(crate) fn open(vfs: &dyn Vfs, path: &Path, id: FileId, cache: Arc<BlockCache>) -> Result<Self> {
-        let file = vfs.open(path).map_err(|source| Error::io("open", path, source))?;
+    pub(crate) fn open(
+        files: Arc<OpenFiles>,
+        path: &Path,
+        id: FileId,
+        cache: Arc<BlockCache>,
+    ) -> Result<Self> {
+        let file = files.open(id, path)?;
         let bytes = file.size().map_err(|source| Error::io("read", path, source))?;
         let corrupt = |offset, what: &str| Error::corruption(path, offset, what);
         let mut header = [0; HEADER_BYTES];
@@ -51,21 +68,26 @@ impl Table {
             bytes,
             properties: Properties::default(),
             path: path.to_owned(),
-            file,
+            files,
             cache,
-            top_index: Bytes::new(),
-            filter: None,
+            footer,
+            obsolete: AtomicBool::new(false),
         };
         let properties = table.read_block(footer.properties)?;
         table.properties = Properties::decode(&properties)
             .ok_or_else(|| corrupt(footer.properties.offset, "its properties make no sense"))?;
-        table.top_index = table.read_block(footer.top_index)?;
-        if footer.filter.len > 0 {
-            let filter = TableFilter::open(table.read_block(footer.filter)?)
-                .ok_or_else(|| corrupt(footer.filter.offset, "its filter makes no sense"))?;
-            table.filter = Some(filter);
-        }
         Ok(table)
+    }
+
+    /// No edit names it any more: the file goes with the last who holds it.
+    pub(crate) fn mark_obsolete(&self) {
+        self.obsolete.store(true, Ordering::Release);
+    }
+
+    /// Memory that an open table takes whether it is read or not, roughly.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let keys = self.properties.smallest.len() + self.properties.largest.len();
+        size_of::<Self>() + self.path.as_os_str().len() + keys + self.properties.blob_bytes.len() * 32
     }
 
     fn read_block(&self, handle: BlockHandle) -> Result<Bytes> {
@@ -74,21 +96,22 @@ impl Table {
             return Err(self.corruption(handle.offset, "an index refers to a block outside the file"));
         }
         let mut bytes = vec![0; handle.len as usize];
-        self.file
-            .read_exact_at(&mut bytes, handle.offset)
+        let file = self.files.open(self.id, &self.path)?;
+        file.read_exact_at(&mut bytes, handle.offset)
             .map_err(|source| Error::io("read", &self.path, source))?;
         open_block(self.id, handle, bytes).map_err(|what| self.corruption(handle.offset, what))
     }
 
     fn block(&self, handle: BlockHandle, caching: Caching) -> Result<Bytes> {
+        let key = (self.id, handle.offset);
         if caching == Caching::Bypass {
-            return self.read_block(handle);
+            return self.cache.peek(&key).map_or_else(|| self.read_block(handle), Ok);
         }
-        if let Some(block) = self.cache.get(&(self.id, handle.offset)) {
+        if let Some(block) = self.cache.get(&key) {
             return Ok(block);
         }
         let block = self.read_block(handle)?;
-        self.cache.insert((self.id, handle.offset), block.clone());
+        self.cache.insert(key, block.clone());
         Ok(block)
     }
 
@@ -96,8 +119,20 @@ impl Table {
         Error::corruption(&self.path, offset, what)
     }
 
-    pub(super) fn top_index(&self) -> BlockIter {
-        BlockIter::new(self.top_index.clone())
+    pub(super) fn top_index(&self, caching: Caching) -> Result<BlockIter> {
+        Ok(BlockIter::new(self.block(self.footer.top_index, caching)?))
+    }
+
+    /// Whether the table can have a key, by its filter. A filter that the cache could not keep is not asked: to read all of it for each
+    /// look-up costs more than the one block that it may save.
+    fn may_contain(&self, user_key: &[u8]) -> Result<bool> {
+        let handle = self.footer.filter;
+        if handle.len == 0 || u64::from(handle.len) > self.cache.shard_capacity() / 2 {
+            return Ok(true);
+        }
+        let filter = TableFilter::open(self.block(handle, Caching::Use)?)
+            .ok_or_else(|| self.corruption(handle.offset, "its filter makes no sense"))?;
+        Ok(filter.may_contain(hash_key(user_key)))
     }
 
     /// The block that the index entry under the cursor names.
@@ -122,11 +157,11 @@ impl Table {
 
     /// The newest version of a key that a reader at `seqno` may see: at most one index partition and one data block are read.
     pub(crate) fn get(&self, user_key: &[u8], seqno: Seqno) -> Result<Option<(Tag, Bytes)>> {
-        if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(hash_key(user_key))) {
+        if !self.may_contain(user_key)? {
             return Ok(None);
         }
         let tag = Tag::seek(seqno);
-        let mut top = self.top_index();
+        let mut top = self.top_index(Caching::Use)?;
         top.seek(user_key, tag);
         self.check(&top)?;
         if top.key().is_none() {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::error::ErrorKind;
+use crate::open_files::OpenFiles;
 use crate::options::TableCompression;
 use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
 use crate::vfs::MemVfs;
@@ -19,6 +20,10 @@ fn cache() -> Arc<BlockCache> {
     Arc::new(block_cache(1 << 20))
 }
 
+fn files(vfs: &MemVfs) -> Arc<OpenFiles> {
+    Arc::new(OpenFiles::new(Arc::new(vfs.clone()), 4))
+}
+
 fn build(vfs: &MemVfs, model: &Model, block_bytes: usize, compression: TableCompression) {
     let options = TableWriterOptions { block_bytes, compression };
     let mut writer = TableWriter::create(vfs, path(), FileId(3), options).unwrap();
@@ -29,7 +34,7 @@ fn build(vfs: &MemVfs, model: &Model, block_bytes: usize, compression: TableComp
 }
 
 fn open(vfs: &MemVfs) -> crate::Result<Arc<Table>> {
-    Table::open(vfs, Path::new("db/3.sst"), FileId(3), cache()).map(Arc::new)
+    Table::open(files(vfs), Path::new("db/3.sst"), FileId(3), cache()).map(Arc::new)
 }
 
 fn scan(table: &Arc<Table>, from: &[u8]) -> crate::Result<Vec<(Vec<u8>, u64, Bytes)>> {
@@ -110,7 +115,7 @@ fn a_table_under_another_number_is_refused() {
         256,
         TableCompression::None,
     );
-    let swapped = Table::open(&vfs, &path(), FileId(4), cache());
+    let swapped = Table::open(files(&vfs), &path(), FileId(4), cache());
     assert_eq!(swapped.map(drop).unwrap_err().kind(), ErrorKind::Corruption);
 }
 
@@ -134,4 +139,18 @@ fn properties_say_what_the_entries_refer_to() {
     assert_eq!((properties.seqno_min, properties.seqno_max), (Seqno(2), Seqno(9)));
     assert_eq!((&properties.smallest[..], &properties.largest[..]), (&b"a"[..], &b"d"[..]));
     assert_eq!(properties.raw_key_bytes, 7);
+}
+
+#[test]
+fn an_obsolete_table_goes_with_its_last_reader() {
+    let vfs = MemVfs::new();
+    let model = Model::from([((b"k".to_vec(), std::cmp::Reverse(1)), b"v".to_vec())]);
+    build(&vfs, &model, 256, TableCompression::None);
+    let table = open(&vfs).unwrap();
+    let reader = table.clone();
+    table.mark_obsolete();
+    drop(table);
+    assert_eq!(scan(&reader, b"").unwrap().len(), 1);
+    drop(reader);
+    assert!(vfs.bytes(&path()).is_err());
 }
