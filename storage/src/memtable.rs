@@ -1,66 +1,33 @@
 //! The memtable: what was written since the last flush, in key order, for all keyspaces together.
 //!
-//! Entries are only ever added, and each has a key of its own ((keyspace, user key, tag); the tag holds the sequence
-//! number). That matters: the skiplist leaks entries that a `range` touched and that are later replaced or removed.
-//! The design's next step, an arena skiplist, replaces the inside of this file and nothing else.
-//!
-//! Readers walk it while the writer inserts; they skip what is newer than their snapshot.
+//! Entries are only ever added, by many threads at once, and each has a key of its own ((keyspace, user key, tag); the tag holds the
+//! sequence number). Readers walk it meanwhile; they skip what is newer than their snapshot. Keys and values are copied in, so what it
+//! weighs is known to the byte, whatever buffers the caller's were parts of.
 
+use crate::skiplist::{NodeRef, Probe, Skiplist};
 use crate::types::{FileId, KeyspaceId, Seqno, Tag};
 use bytes::Bytes;
-use crossbeam_skiplist::SkipMap;
-use std::cmp::Ordering;
-use std::collections::VecDeque;
-use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering as Memory};
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct MemKey {
-    keyspace: KeyspaceId,
-    user_key: Bytes,
-    tag: Tag,
-}
-
-impl Ord for MemKey {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.keyspace
-            .cmp(&other.keyspace)
-            .then_with(|| self.user_key.cmp(&other.user_key))
-            .then_with(|| other.tag.cmp(&self.tag))
-    }
-}
-
-impl PartialOrd for MemKey {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
 
 pub(crate) struct Memtable {
     /// The first log that holds writes of this memtable.
     pub log: FileId,
-    entries: SkipMap<MemKey, Bytes>,
-    bytes: AtomicUsize,
+    entries: Skiplist,
 }
-
-/// What an entry costs beside its key and value: skiplist node, two `Bytes`, allocator.
-const ENTRY_OVERHEAD_BYTES: usize = 120;
 
 impl Memtable {
     pub(crate) fn new(log: FileId) -> Self {
-        Self { log, entries: SkipMap::new(), bytes: AtomicUsize::new(0) }
+        Self { log, entries: Skiplist::new() }
     }
 
-    pub(crate) fn insert(&self, keyspace: KeyspaceId, user_key: Bytes, tag: Tag, value: Bytes) {
-        let bytes = user_key.len() + value.len() + ENTRY_OVERHEAD_BYTES;
-        self.entries.insert(MemKey { keyspace, user_key, tag }, value);
-        self.bytes.fetch_add(bytes, Memory::Relaxed);
+    /// O(log n). Any number of threads at once.
+    pub(crate) fn insert(&self, keyspace: KeyspaceId, user_key: &[u8], tag: Tag, value: &[u8]) {
+        self.entries.insert(&Probe::new(keyspace, user_key, tag), value);
     }
 
-    /// Bytes of memory, roughly.
+    /// Bytes of memory that the entries take.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Memory::Relaxed)
+        self.entries.bytes()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -68,24 +35,18 @@ impl Memtable {
     }
 
     /// The newest version of a key that a reader at `seqno` may see. O(log n).
-    pub(crate) fn get(&self, keyspace: KeyspaceId, user_key: &Bytes, seqno: Seqno) -> Option<(Tag, Bytes)> {
-        let from = MemKey { keyspace, user_key: user_key.clone(), tag: Tag::seek(seqno) };
-        let entry = self.entries.lower_bound(Bound::Included(&from))?;
-        let key = entry.key();
-        let found = key.keyspace == keyspace && key.user_key == user_key;
-        found.then(|| (key.tag, entry.value().clone()))
+    pub(crate) fn get(&self, keyspace: KeyspaceId, user_key: &[u8], seqno: Seqno) -> Option<(Tag, Bytes)> {
+        let from = Probe::new(keyspace, user_key, Tag::seek(seqno));
+        let node = self.entries.at_or_after(&from).filter(|node| self.entries.is_of(*node, &from))?;
+        Some((self.entries.tag(node), self.entries.value(node)))
     }
 
     /// The keyspaces that have entries, ascending. O(keyspaces · log n).
     pub(crate) fn keyspaces(&self) -> Vec<KeyspaceId> {
         let mut found = Vec::new();
         let mut from = KeyspaceId(0);
-        while let Some(entry) = self.entries.lower_bound(Bound::Included(&MemKey {
-            keyspace: from,
-            user_key: Bytes::new(),
-            tag: Tag(u64::MAX),
-        })) {
-            let keyspace = entry.key().keyspace;
+        while let Some(node) = self.entries.at_or_after(&Probe::new(from, b"", Tag(u64::MAX))) {
+            let keyspace = self.entries.keyspace(node);
             found.push(keyspace);
             let Some(next) = keyspace.0.checked_add(1) else { break };
             from = KeyspaceId(next);
@@ -94,51 +55,47 @@ impl Memtable {
     }
 }
 
-/// A cursor over one keyspace of a memtable. Entries are copied out some dozens at a time (cheap: reference counts), as
-/// a cursor of the skiplist itself cannot outlive the call that made it.
+/// A cursor over one keyspace of a memtable.
 pub(crate) struct MemtableIter {
     table: Arc<Memtable>,
     keyspace: KeyspaceId,
-    ready: VecDeque<(Bytes, Tag, Bytes)>,
+    node: Option<NodeRef>,
+    /// The user key of `node`: in the list it lies in words.
+    key: Vec<u8>,
 }
 
 impl MemtableIter {
-    const BATCH: usize = 64;
-
     pub(crate) fn new(table: Arc<Memtable>, keyspace: KeyspaceId) -> Self {
-        Self { table, keyspace, ready: VecDeque::new() }
+        Self { table, keyspace, node: None, key: Vec::new() }
     }
 
-    /// Goes to the first entry at or after an internal key.
+    /// Goes to the first entry at or after an internal key. O(log n).
     pub(crate) fn seek(&mut self, user_key: &[u8], tag: Tag) {
-        let from = MemKey { keyspace: self.keyspace, user_key: Bytes::copy_from_slice(user_key), tag };
-        self.fill(Bound::Included(from));
+        let node = self.table.entries.at_or_after(&Probe::new(self.keyspace, user_key, tag));
+        self.enter(node);
     }
 
-    fn fill(&mut self, from: Bound<MemKey>) {
-        self.ready.clear();
-        for entry in self.table.entries.range((from, Bound::Unbounded)).take(Self::BATCH) {
-            let key = entry.key();
-            if key.keyspace != self.keyspace {
-                break;
-            }
-            self.ready.push_back((key.user_key.clone(), key.tag, entry.value().clone()));
+    fn enter(&mut self, node: Option<NodeRef>) {
+        let entries = &self.table.entries;
+        self.node = node.filter(|node| entries.keyspace(*node) == self.keyspace);
+        if let Some(node) = self.node {
+            entries.copy_key(node, &mut self.key);
         }
     }
 
     pub(crate) fn key(&self) -> Option<(&[u8], Tag)> {
-        self.ready.front().map(|(user_key, tag, _)| (&user_key[..], *tag))
+        self.node.map(|node| (&self.key[..], self.table.entries.tag(node)))
     }
 
     pub(crate) fn value(&self) -> Bytes {
-        self.ready.front().map(|(_, _, value)| value.clone()).unwrap_or_default()
+        self.node.map(|node| self.table.entries.value(node)).unwrap_or_default()
     }
 
+    /// O(1).
     pub(crate) fn next(&mut self) {
-        if let Some((user_key, tag, _)) = self.ready.pop_front()
-            && self.ready.is_empty()
-        {
-            self.fill(Bound::Excluded(MemKey { keyspace: self.keyspace, user_key, tag }));
+        if let Some(node) = self.node {
+            let next = self.table.entries.after(node);
+            self.enter(next);
         }
     }
 }
@@ -152,7 +109,7 @@ mod tests {
         let table = Memtable::new(FileId(1));
         for (keyspace, key, seqno) in [(1, "a", 1), (1, "a", 5), (1, "b", 3), (2, "a", 4)] {
             let tag = Tag::new(Seqno(seqno), Kind::Value);
-            table.insert(KeyspaceId(keyspace), Bytes::from(key), tag, Bytes::from(format!("{key}{seqno}")));
+            table.insert(KeyspaceId(keyspace), key.as_bytes(), tag, format!("{key}{seqno}").as_bytes());
         }
         Arc::new(table)
     }
@@ -161,7 +118,7 @@ mod tests {
     fn a_reader_sees_the_newest_version_it_may() {
         let table = table();
         let get = |keyspace, key: &'static str, seqno| {
-            table.get(KeyspaceId(keyspace), &Bytes::from(key), Seqno(seqno)).map(|(_, value)| value)
+            table.get(KeyspaceId(keyspace), key.as_bytes(), Seqno(seqno)).map(|(_, value)| value)
         };
         assert_eq!(get(1, "a", 9).unwrap(), "a5");
         assert_eq!(get(1, "a", 4).unwrap(), "a1");
@@ -181,22 +138,5 @@ mod tests {
             iter.next();
         }
         assert_eq!(seen, ["a5", "a1", "b3"]);
-    }
-
-    #[test]
-    fn a_cursor_crosses_its_batches() {
-        let table = Memtable::new(FileId(1));
-        for i in 0..1000u64 {
-            let key = Bytes::from(format!("{i:04}"));
-            table.insert(KeyspaceId(1), key, Tag::new(Seqno(i), Kind::Value), Bytes::new());
-        }
-        let mut iter = MemtableIter::new(Arc::new(table), KeyspaceId(1));
-        iter.seek(b"0100", Tag(u64::MAX));
-        let mut count = 0;
-        while iter.key().is_some() {
-            count += 1;
-            iter.next();
-        }
-        assert_eq!(count, 900);
     }
 }

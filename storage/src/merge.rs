@@ -222,8 +222,7 @@ mod tests {
                 for key in keys {
                     seqno += 1;
                     expected.insert((*key, std::cmp::Reverse(seqno)));
-                    let user_key = Bytes::copy_from_slice(&key.to_be_bytes());
-                    memtable.insert(KeyspaceId(1), user_key, Tag::new(Seqno(seqno), Kind::Value), Bytes::new());
+                    memtable.insert(KeyspaceId(1), &key.to_be_bytes(), Tag::new(Seqno(seqno), Kind::Value), b"");
                 }
                 Source::Memtable(MemtableIter::new(Arc::new(memtable), KeyspaceId(1)))
             });

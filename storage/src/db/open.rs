@@ -249,7 +249,7 @@ fn replay(
                 if !state.keyspaces.contains_key(&op.keyspace) {
                     continue;
                 }
-                memtable.insert(op.keyspace, op.key, Tag::new(seqno, op.kind), op.value);
+                memtable.insert(op.keyspace, &op.key, Tag::new(seqno, op.kind), &op.value);
             }
         }
         if let Tail::Torn { offset } = reader.tail() {

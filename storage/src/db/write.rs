@@ -82,7 +82,7 @@ impl Inner {
         let memtable = self.read_state().active.clone();
         for (n, op) in (0u64..).zip(&batch.ops) {
             let tag = Tag::new(Seqno(first.0 + n), op.kind);
-            memtable.insert(op.keyspace, op.key.clone(), tag, op.value.clone());
+            memtable.insert(op.keyspace, &op.key, tag, &op.value);
         }
         commit.next_seqno = Seqno(first.0 + batch.len() as u64);
         let last = Seqno(commit.next_seqno.0 - 1);
