@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What storage calls return.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -28,6 +28,8 @@ pub enum ErrorKind {
     NoSpace,
     /// An earlier failure made the database read-only: close and reopen it.
     ReadOnly,
+    /// The file system is mounted read-only, or its permissions forbid the call: allow writing there, or name another directory.
+    NotWritable,
     /// The database was closed while this handle was still in use.
     Closed,
     /// The keyspace of this handle was dropped: make or open it again by its name.
@@ -43,12 +45,14 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    /// The file, and the offset if bytes there are damaged.
+    location: Option<Box<(PathBuf, Option<u64>)>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), location: None, source: None }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -57,28 +61,27 @@ impl Error {
 
     /// Damaged bytes in `path` at `offset`.
     pub(crate) fn corruption(path: &Path, offset: u64, what: &str) -> Self {
-        Self::new(
-            ErrorKind::Corruption,
-            format!("{} is damaged at byte {offset}: {what}; restore it from a copy", path.display()),
-        )
+        let message =
+            format!("{} is damaged at byte {offset}: {what}; restore it from a copy", path.display());
+        let location = Some(Box::new((path.to_owned(), Some(offset))));
+        Self { location, ..Self::new(ErrorKind::Corruption, message) }
     }
 
     /// A failed system call on `path`.
     pub(crate) fn io(doing: &str, path: &Path, source: io::Error) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => ErrorKind::NotWritable,
             _ => ErrorKind::Io,
         };
-        Self { kind, message: format!("cannot {doing} {}", path.display()), source: Some(Box::new(source)) }
+        let location = Some(Box::new((path.to_owned(), None)));
+        let message = format!("cannot {doing} {}", path.display());
+        Self { kind, message, location, source: Some(Box::new(source)) }
     }
 
     /// Wraps an error that the owner of the blobs raised inside a bin compaction.
     pub fn owner(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
-        Self {
-            kind: ErrorKind::Owner,
-            message: "the owner of a blob failed".to_owned(),
-            source: Some(source),
-        }
+        Self { source: Some(source), ..Self::new(ErrorKind::Owner, "the owner of a blob failed") }
     }
 
     /// What the caller can do about it.
@@ -86,11 +89,18 @@ impl Error {
         self.kind
     }
 
+    /// The file that it is about, and the offset in it where the bytes are damaged, if it is about one.
+    pub fn location(&self) -> Option<(&Path, Option<u64>)> {
+        self.location.as_deref().map(|(path, offset)| (path.as_path(), *offset))
+    }
+
     /// For an error made by [`Error::owner`], what the owner raised.
-    pub fn into_owner_source(self) -> std::result::Result<Box<dyn std::error::Error + Send + Sync>, Self> {
-        match (self.kind, self.source) {
+    pub fn into_owner_source(
+        mut self,
+    ) -> std::result::Result<Box<dyn std::error::Error + Send + Sync>, Self> {
+        match (self.kind, self.source.take()) {
             (ErrorKind::Owner, Some(source)) => Ok(source),
-            (kind, source) => Err(Self { kind, message: self.message, source }),
+            (_, source) => Err(Self { source, ..self }),
         }
     }
 }

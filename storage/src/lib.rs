@@ -51,7 +51,10 @@ mod vfs;
 pub use batch::{KEY_BYTES_MAX, PendingBlob, WriteBatch};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compaction::{BinOwner, BinReport, Judgement, LevelTraffic, LiveRecord, NewBlob};
-pub use db::{BlobFileInfo, Db, Entry, Iter, Keyspace, KeyspaceStats, Snapshot, Stats};
+pub use db::{
+    BlobFileInfo, Db, Entry, Iter, Keyspace, KeyspaceStats, Problem, Snapshot, Stats, VerifyProgress,
+    VerifyReport,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use options::{KeyspaceOptions, Options, TableCompression};
 pub use types::{Bin, BlobRef, Compression, Durability, FileId, Seqno};

@@ -156,6 +156,11 @@ impl MergeIter {
         self.winner()?.key()
     }
 
+    /// Which of the sources the entry under the cursor is from.
+    pub(crate) fn source(&self) -> usize {
+        self.tree.first().copied().unwrap_or(NOBODY)
+    }
+
     pub(crate) fn value(&self) -> Bytes {
         self.winner().map(Source::value).unwrap_or_default()
     }

@@ -89,6 +89,20 @@ impl BlobFile {
     /// A file that was open when the process ended: reads it from the front, and cuts it off after the last whole record. It is
     /// open again, for [`Self::seal`].
     pub(crate) fn recover(vfs: &dyn Vfs, path: PathBuf, id: FileId, bin: Bin) -> Result<Self> {
+        let file = Self::scan(vfs, path, id, bin)?;
+        let handle = file.writing.read().clone();
+        if let Some(handle) = handle {
+            let position = file.size().0;
+            let failed = |source| Error::io("truncate", &file.path, source);
+            if handle.size().map_err(failed)? > position {
+                handle.truncate(position).map_err(failed)?;
+            }
+        }
+        Ok(file)
+    }
+
+    /// As [`Self::recover`], without changing anything: the file is known up to its last whole record.
+    pub(crate) fn scan(vfs: &dyn Vfs, path: PathBuf, id: FileId, bin: Bin) -> Result<Self> {
         let failed = |source| Error::io("read", &path, source);
         let file: Arc<dyn VfsFile> = vfs.open(&path).map_err(failed)?.into();
         let len = file.size().map_err(failed)?;
@@ -101,13 +115,10 @@ impl BlobFile {
             records += 1;
             encode_index_entry(&mut index, &record);
         }
-        if position < len {
-            file.truncate(position).map_err(|source| Error::io("truncate", &path, source))?;
-        }
         Ok(Self::new(id, bin, path, (position, records)).open_for_writing(file, index))
     }
 
-    fn whole_record_at(
+    pub(super) fn whole_record_at(
         file: &dyn VfsFile,
         id: FileId,
         offset: u64,
@@ -223,12 +234,12 @@ impl BlobFile {
         &self.path
     }
 
-    fn handle(&self, handles: &OpenFiles) -> Result<Arc<dyn VfsFile>> {
+    pub(super) fn handle(&self, handles: &OpenFiles) -> Result<Arc<dyn VfsFile>> {
         let writing = self.writing.read().clone();
         writing.map_or_else(|| handles.open(self.id, &self.path), Ok)
     }
 
-    fn corruption(&self, offset: u64, what: &str) -> Error {
+    pub(super) fn corruption(&self, offset: u64, what: &str) -> Error {
         Error::corruption(&self.path, offset, what)
     }
 

@@ -9,6 +9,7 @@
 
 mod file;
 mod format;
+mod verify;
 
 pub(crate) use file::{BlobFile, SealError, StoredRecord};
 pub(crate) use format::{Record, total_bytes as record_bytes};

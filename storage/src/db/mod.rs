@@ -12,12 +12,14 @@ mod open;
 mod read;
 mod snapshot;
 mod stats;
+mod verify;
 mod write;
 
 pub use blobs::BlobFileInfo;
 pub use read::{Entry, Iter};
 pub use snapshot::Snapshot;
 pub use stats::{KeyspaceStats, Stats};
+pub use verify::{Problem, VerifyProgress, VerifyReport};
 
 use crate::batch::WriteBatch;
 use crate::compaction::Traffic;

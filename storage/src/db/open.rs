@@ -47,7 +47,7 @@ pub(super) fn file_name(id: FileId, suffix: &str) -> String {
 }
 
 /// The number and suffix of one of our files.
-fn parse_name(name: &str) -> Option<(FileId, &str)> {
+pub(super) fn parse_name(name: &str) -> Option<(FileId, &str)> {
     let (stem, suffix) = name.split_once('.')?;
     let ours = [LOG_SUFFIX, TABLE_SUFFIX, BLOB_SUFFIX].contains(&suffix) && stem.len() >= 6;
     ours.then_some((FileId(stem.parse().ok()?), suffix))
@@ -69,7 +69,14 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     let version = open_tables(dir, &state, &files, &cache)?;
     let blobs = open_blobs(&*vfs, dir, &state)?;
     let replayed = Memtable::new(state.first_log);
-    let last_seqno = replay(&*vfs, dir, &state, &names, &blobs, &replayed)?;
+    let mut replay = Replay::new(&state, &blobs, &replayed);
+    for id in log_ids(&names, state.first_log) {
+        replay.log(&*vfs, dir.join(file_name(id, LOG_SUFFIX)), id)?;
+    }
+    let last_seqno = replay.last_seqno;
+    if let Some(Torn { path, whole_until: whole_until @ 1.., .. }) = &replay.torn {
+        cut_off(&*vfs, path, *whole_until)?;
+    }
 
     if replayed.is_empty() {
         // No flush will say that the logs so far are not needed: one of them may be torn, and come back with the next power loss.
@@ -146,7 +153,7 @@ fn examine_dir(vfs: &dyn Vfs, dir: &Path, options: &Options) -> Result<bool> {
     Ok(false)
 }
 
-fn take_lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn VfsLock>> {
+pub(super) fn take_lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn VfsLock>> {
     let path = dir.join(LOCK_NAME);
     let owner = format!("process {}", std::process::id());
     match vfs.lock(&path, &owner).map_err(|source| Error::io("lock", &path, source))? {
@@ -195,76 +202,96 @@ fn open_blobs(vfs: &dyn Vfs, dir: &Path, state: &State) -> Result<BTreeMap<FileI
     state.blobs.iter().map(open).collect()
 }
 
-/// Brings the logs' writes into `memtable`; gives the last sequence number.
-fn replay(
-    vfs: &dyn Vfs,
-    dir: &Path,
-    state: &State,
-    names: &[String],
-    blobs: &BTreeMap<FileId, Arc<BlobFile>>,
-    memtable: &Memtable,
-) -> Result<Seqno> {
+/// The numbers of the logs that are still needed, oldest first.
+pub(super) fn log_ids(names: &[String], first: FileId) -> Vec<FileId> {
     let mut logs: Vec<FileId> = names
         .iter()
         .filter_map(|name| parse_name(name))
-        .filter(|(id, suffix)| *suffix == LOG_SUFFIX && *id >= state.first_log)
+        .filter(|(id, suffix)| *suffix == LOG_SUFFIX && *id >= first)
         .map(|(id, _)| id)
         .collect();
     logs.sort_unstable();
-    let mut last_seqno = state.last_seqno;
-    // The log that ended torn, where, and how much of it is whole.
-    let mut torn: Option<(PathBuf, u64, u64)> = None;
-    for id in logs {
-        let path = dir.join(file_name(id, LOG_SUFFIX));
+    logs
+}
+
+/// Brings the logs' writes into a memtable, log by log, oldest first. Changes no file.
+pub(super) struct Replay<'a> {
+    state: &'a State,
+    blobs: &'a BTreeMap<FileId, Arc<BlobFile>>,
+    memtable: &'a Memtable,
+    pub last_seqno: Seqno,
+    pub batches: u64,
+    /// Bytes of the logs.
+    pub bytes: u64,
+    /// The log that ended torn: no record may follow it.
+    pub torn: Option<Torn>,
+}
+
+/// How a log ended that is torn.
+pub(super) struct Torn {
+    pub path: PathBuf,
+    pub offset: u64,
+    /// How much of it is whole; 0 if not even its header is.
+    whole_until: u64,
+}
+
+impl<'a> Replay<'a> {
+    pub(super) fn new(
+        state: &'a State,
+        blobs: &'a BTreeMap<FileId, Arc<BlobFile>>,
+        memtable: &'a Memtable,
+    ) -> Self {
+        Self { state, blobs, memtable, last_seqno: state.last_seqno, batches: 0, bytes: 0, torn: None }
+    }
+
+    pub(super) fn log(&mut self, vfs: &dyn Vfs, path: PathBuf, id: FileId) -> Result<()> {
         if is_unborn(vfs, &path)? {
-            torn = torn.or(Some((path, 0, 0)));
-            continue;
+            self.torn.get_or_insert(Torn { path, offset: 0, whole_until: 0 });
+            return Ok(());
         }
         let mut reader = LogReader::open(vfs, &path, id)?;
+        self.bytes += reader.len();
         let mut whole_until = reader.first_record();
         while let Some((record, end)) = reader.next_record()? {
             if record.is_empty() {
                 continue;
             }
-            if let Some((path, offset, _)) = torn {
+            if let Some(Torn { path, offset, .. }) = &self.torn {
                 let what = "a log ends in the middle of a record although a newer one follows";
-                return Err(Error::corruption(&path, offset, what));
+                return Err(Error::corruption(path, *offset, what));
             }
             let (first, ops) = decode_batch(&record).ok_or_else(|| {
                 Error::corruption(&path, end, "a batch makes no sense although its checksum holds")
             })?;
-            if ops.iter().any(|op| lacks_blob(op, blobs)) {
+            if ops.iter().any(|op| lacks_blob(op, self.blobs)) {
                 reader.reject_record_ending_at(end)?;
                 break;
             }
             whole_until = end;
-            if ops.iter().any(|op| op.keyspace.0 >= state.next_keyspace) {
+            self.batches += 1;
+            if ops.iter().any(|op| op.keyspace.0 >= self.state.next_keyspace) {
                 let what = "a batch names a keyspace that never was";
                 return Err(Error::corruption(&path, end, what));
             }
             for (n, op) in (0u64..).zip(ops) {
                 let seqno = Seqno(first.0 + n);
-                last_seqno = last_seqno.max(seqno);
+                self.last_seqno = self.last_seqno.max(seqno);
                 // A keyspace that was dropped later.
-                if !state.keyspaces.contains_key(&op.keyspace) {
+                if !self.state.keyspaces.contains_key(&op.keyspace) {
                     continue;
                 }
-                memtable.insert(op.keyspace, &op.key, Tag::new(seqno, op.kind), &op.value);
+                self.memtable.insert(op.keyspace, &op.key, Tag::new(seqno, op.kind), &op.value);
             }
         }
         if let Tail::Torn { offset } = reader.tail() {
-            torn = torn.or(Some((path, offset, whole_until)));
+            self.torn.get_or_insert(Torn { path, offset, whole_until });
         }
+        Ok(())
     }
-    match torn {
-        Some((path, _, whole_until)) if whole_until > 0 => cut_off(vfs, &path, whole_until)?,
-        _ => {}
-    }
-    Ok(last_seqno)
 }
 
 /// After a clean close, the log must be as long as the manifest says.
-fn check_closed_log(vfs: &dyn Vfs, dir: &Path, state: &State) -> Result<()> {
+pub(super) fn check_closed_log(vfs: &dyn Vfs, dir: &Path, state: &State) -> Result<()> {
     let Some((id, expected)) = state.closed else { return Ok(()) };
     let path = dir.join(file_name(id, LOG_SUFFIX));
     let file = vfs.open(&path).map_err(|source| Error::io("open", &path, source))?;

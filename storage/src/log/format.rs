@@ -52,6 +52,9 @@ pub(super) fn check_file_header(header: &[u8], log_number: u32) -> Result<(), &'
     if header.get(12..16) != Some(&log_number.to_le_bytes()) {
         return Err("its header names another log");
     }
+    if header != encode_file_header(log_number) {
+        return Err("its header does not hold");
+    }
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! Manifest edit and `CURRENT`, byte by byte. Version 1 (of the log that holds the edits; tags are never used twice).
 //!
 //! ```text
-//! CURRENT := "MANIFEST-" number in decimal, at least 6 digits | " " durable bytes of it, at least | "\n"
+//! CURRENT := "MANIFEST-" number in decimal, at least 6 digits | " " durable bytes of it, at least
+//!            | " " CRC32 of the text before this space, 8 hexadecimal digits | "\n"
 //! edit    := field*        field := tag u8 | fields below, integers as varints
 //!  1 next file number      2 last sequence number      3 first log still needed
 //!  5 table added           keyspace | file | level u8
@@ -184,11 +185,14 @@ fn decode_options(bytes: &[u8]) -> Option<KeyspaceOptions> {
 }
 
 pub(super) fn encode_current(id: FileId, durable_bytes: u64) -> Vec<u8> {
-    format!("{} {durable_bytes}\n", super::manifest_name(id)).into_bytes()
+    let text = format!("{} {durable_bytes}", super::manifest_name(id));
+    let crc = crc32fast::hash(text.as_bytes());
+    format!("{text} {crc:08x}\n").into_bytes()
 }
 
 pub(super) fn decode_current(bytes: &[u8]) -> Option<(FileId, u64)> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (id, durable_bytes) = text.strip_prefix("MANIFEST-")?.strip_suffix('\n')?.split_once(' ')?;
-    Some((FileId(id.parse().ok()?), durable_bytes.parse().ok()?))
+    let (text, _crc) = std::str::from_utf8(bytes).ok()?.rsplit_once(' ')?;
+    let (id, durable_bytes) = text.strip_prefix("MANIFEST-")?.split_once(' ')?;
+    let (id, durable_bytes) = (FileId(id.parse().ok()?), durable_bytes.parse().ok()?);
+    (encode_current(id, durable_bytes) == bytes).then_some((id, durable_bytes))
 }

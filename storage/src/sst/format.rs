@@ -155,7 +155,8 @@ pub(super) fn check_header(header: &[u8; HEADER_BYTES]) -> Result<(), String> {
         return Err("it does not begin like a table".to_owned());
     }
     match decoder.u16() {
-        Some(VERSION) => Ok(()),
+        Some(VERSION) if *header == encode_header() => Ok(()),
+        Some(VERSION) => Err("its header does not hold".to_owned()),
         version => {
             let version = version.unwrap_or(0);
             Err(format!("it has table format {version}; this program knows format {VERSION}"))

@@ -12,12 +12,14 @@ mod filter;
 mod format;
 mod iter;
 mod table;
+mod verify;
 mod writer;
 
 pub(crate) use block::{BlockCache, block_cache};
 pub(crate) use format::Properties;
 pub(crate) use iter::TableIter;
 pub(crate) use table::{Caching, Table};
+pub(crate) use verify::Found;
 pub(crate) use writer::{TableWriter, TableWriterOptions};
 
 #[cfg(test)]

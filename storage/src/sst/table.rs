@@ -6,6 +6,7 @@ use super::format::{BlockHandle, FOOTER_BYTES, Footer, HEADER_BYTES, Properties,
 use crate::error::{Error, Result};
 use crate::open_files::OpenFiles;
 use crate::types::{FileId, Seqno, Tag};
+use crate::vfs::VfsFile;
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub(crate) struct Table {
     path: PathBuf,
     files: Arc<OpenFiles>,
     cache: Arc<BlockCache>,
-    footer: Footer,
+    pub(super) footer: Footer,
     obsolete: AtomicBool,
 }
 
@@ -42,6 +43,22 @@ pub(crate) enum Caching {
     Bypass,
 }
 
+/// Header and footer of a table of `bytes` bytes, checked.
+fn read_footer(file: &dyn VfsFile, path: &Path, id: FileId, bytes: u64) -> Result<Footer> {
+    let corrupt = |offset, what: &str| Error::corruption(path, offset, what);
+    let failed = |source| Error::io("read", path, source);
+    let mut header = [0; HEADER_BYTES];
+    let mut footer = [0; FOOTER_BYTES];
+    let footer_at = bytes
+        .checked_sub(FOOTER_BYTES as u64)
+        .filter(|at| *at >= HEADER_BYTES as u64)
+        .ok_or_else(|| corrupt(0, "it is too short for a table"))?;
+    file.read_exact_at(&mut header, 0).map_err(failed)?;
+    check_header(&header).map_err(|what| corrupt(0, &what))?;
+    file.read_exact_at(&mut footer, footer_at).map_err(failed)?;
+    Footer::decode(&footer, id).ok_or_else(|| corrupt(footer_at, "its footer does not hold"))
+}
+
 impl Table {
     pub(crate) fn open(
         files: Arc<OpenFiles>,
@@ -52,17 +69,7 @@ impl Table {
         let file = files.open(id, path)?;
         let bytes = file.size().map_err(|source| Error::io("read", path, source))?;
         let corrupt = |offset, what: &str| Error::corruption(path, offset, what);
-        let mut header = [0; HEADER_BYTES];
-        let mut footer = [0; FOOTER_BYTES];
-        let footer_at = bytes
-            .checked_sub(FOOTER_BYTES as u64)
-            .filter(|at| *at >= HEADER_BYTES as u64)
-            .ok_or_else(|| corrupt(0, "it is too short for a table"))?;
-        file.read_exact_at(&mut header, 0).map_err(|source| Error::io("read", path, source))?;
-        check_header(&header).map_err(|what| corrupt(0, &what))?;
-        file.read_exact_at(&mut footer, footer_at).map_err(|source| Error::io("read", path, source))?;
-        let footer =
-            Footer::decode(&footer, id).ok_or_else(|| corrupt(footer_at, "its footer does not hold"))?;
+        let footer = read_footer(&*file, path, id, bytes)?;
         let mut table = Self {
             id,
             bytes,
@@ -90,7 +97,12 @@ impl Table {
         size_of::<Self>() + self.path.as_os_str().len() + keys + self.properties.blob_bytes.len() * 32
     }
 
-    fn read_block(&self, handle: BlockHandle) -> Result<Bytes> {
+    /// Header and footer as they are on disk now.
+    pub(super) fn read_footer(&self) -> Result<Footer> {
+        read_footer(&*self.files.open(self.id, &self.path)?, &self.path, self.id, self.bytes)
+    }
+
+    pub(super) fn read_block(&self, handle: BlockHandle) -> Result<Bytes> {
         let end = handle.offset.checked_add(u64::from(handle.len));
         if end.is_none_or(|end| end > self.bytes) {
             return Err(self.corruption(handle.offset, "an index refers to a block outside the file"));
@@ -113,6 +125,10 @@ impl Table {
         let block = self.read_block(handle)?;
         self.cache.insert(key, block.clone());
         Ok(block)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn corruption(&self, offset: u64, what: &str) -> Error {

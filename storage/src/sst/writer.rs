@@ -32,6 +32,32 @@ pub(crate) struct TableWriter {
     properties: Properties,
 }
 
+impl Properties {
+    /// Of a table without entries.
+    pub(super) fn counting() -> Self {
+        Self { seqno_min: Seqno::MAX, ..Self::default() }
+    }
+
+    /// Adds an entry to the counts.
+    pub(super) fn count(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) {
+        self.entries += 1;
+        self.seqno_min = self.seqno_min.min(tag.seqno());
+        self.seqno_max = self.seqno_max.max(tag.seqno());
+        self.raw_key_bytes += user_key.len() as u64;
+        self.raw_value_bytes += value.len() as u64;
+        match tag.kind() {
+            Some(Kind::Tombstone) => self.tombstones += 1,
+            Some(Kind::BlobRef) => {
+                if let Some(blob) = BlobRef::decode(value) {
+                    let bytes = crate::blob::record_bytes(user_key.len(), blob.stored_len);
+                    *self.blob_bytes.entry(blob.file).or_default() += bytes;
+                }
+            }
+            Some(Kind::Value) | None => {}
+        }
+    }
+}
+
 const WRITE_BYTES: usize = 256 << 10;
 
 impl TableWriter {
@@ -54,7 +80,7 @@ impl TableWriter {
             partitions: Vec::new(),
             last: None,
             hashes: Vec::new(),
-            properties: Properties { seqno_min: Seqno::MAX, ..Properties::default() },
+            properties: Properties::counting(),
         })
     }
 
@@ -74,30 +100,11 @@ impl TableWriter {
         key.clear();
         key.extend_from_slice(user_key);
         *last = tag;
-        self.count(user_key, tag, value);
+        self.properties.count(user_key, tag, value);
         if self.data.bytes() >= self.options.block_bytes {
             self.finish_data_block()?;
         }
         Ok(())
-    }
-
-    fn count(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) {
-        let properties = &mut self.properties;
-        properties.entries += 1;
-        properties.seqno_min = properties.seqno_min.min(tag.seqno());
-        properties.seqno_max = properties.seqno_max.max(tag.seqno());
-        properties.raw_key_bytes += user_key.len() as u64;
-        properties.raw_value_bytes += value.len() as u64;
-        match tag.kind() {
-            Some(Kind::Tombstone) => properties.tombstones += 1,
-            Some(Kind::BlobRef) => {
-                if let Some(blob) = BlobRef::decode(value) {
-                    let bytes = crate::blob::record_bytes(user_key.len(), blob.stored_len);
-                    *properties.blob_bytes.entry(blob.file).or_default() += bytes;
-                }
-            }
-            Some(Kind::Value) | None => {}
-        }
     }
 
     /// Bytes of the file so far, without the open block and the index.

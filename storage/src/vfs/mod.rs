@@ -23,7 +23,7 @@ pub trait Vfs: Send + Sync + 'static {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
     /// Makes an empty file for reading and writing, replacing one of that name.
     fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>>;
-    /// Opens a file for reading and writing.
+    /// Opens a file for reading, and for writing if its permissions allow that.
     fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>>;
     /// The names in a directory, in no order.
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;

@@ -40,7 +40,13 @@ impl Vfs for StdVfs {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        Ok(Box::new(StdFile(OpenOptions::new().read(true).write(true).open(path)?)))
+        let file = OpenOptions::new().read(true).write(true).open(path).or_else(|error| {
+            // What may not be written can still be read: a copy on a read-only disk can be verified.
+            let read_only =
+                matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem);
+            if read_only { File::open(path) } else { Err(error) }
+        })?;
+        Ok(Box::new(StdFile(file)))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
