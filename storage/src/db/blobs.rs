@@ -45,6 +45,11 @@ impl Blobs {
         self.file(id).filter(|_| !retired.iter().any(|(_, file)| file.id == id))
     }
 
+    /// All of them, also those that are retired but kept for a snapshot.
+    pub(super) fn all(&self) -> Vec<Arc<BlobFile>> {
+        self.files.read().values().cloned().collect()
+    }
+
     /// All that [`Self::current`] would find. The lock keeps unlinking from coming between the two lists.
     pub(super) fn all_current(&self) -> Vec<Arc<BlobFile>> {
         let retired = self.retired.lock();

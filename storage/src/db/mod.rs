@@ -7,6 +7,7 @@
 
 mod background;
 mod blobs;
+mod checkpoint;
 mod keyspaces;
 mod open;
 mod read;
@@ -16,6 +17,7 @@ mod verify;
 mod write;
 
 pub use blobs::BlobFileInfo;
+pub use checkpoint::CheckpointReport;
 pub use read::{Entry, Iter};
 pub use snapshot::Snapshot;
 pub use stats::{KeyspaceStats, Stats};

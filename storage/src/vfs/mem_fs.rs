@@ -82,7 +82,7 @@ impl MemVfs {
         forked
     }
 
-    /// Calls so far that change something: create, write, sync, truncate, rename, remove.
+    /// Calls so far that change something: create, link, write, sync, truncate, rename, remove.
     pub fn writes(&self) -> u64 {
         self.0.writes.load(Ordering::SeqCst)
     }
@@ -191,6 +191,17 @@ impl Vfs for MemVfs {
         self.charge()?;
         let mut image = self.0.image.lock();
         let file = image.live.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        image.live.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.charge_space()?;
+        let mut image = self.0.image.lock();
+        let file = image.live.get(from).cloned().ok_or(io::ErrorKind::NotFound)?;
+        if image.live.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         image.live.insert(to.to_owned(), file);
         Ok(())
     }
