@@ -1,7 +1,6 @@
 //! Write batches: what is committed as one, and what must hold for it.
 //!
-//! A batch is atomic: after a crash all of its writes are there or none. Its *requirements* are checked under the commit
-//! lock, so between the check and the commit nothing can come: compare-and-commit, the basis of everything above that must
+//! A batch is atomic: after a crash all of its writes are there or none. Its *requirements* hold under the commit lock, so between the check and the commit nothing can come: compare-and-commit, the basis of everything above that must
 //! not overtake a writer.
 //!
 //! A batch in the log:
@@ -195,10 +194,11 @@ impl WriteBatch {
         Ok(())
     }
 
-    pub(crate) fn encode(&self, first: Seqno) -> Vec<u8> {
+    /// The record, but for its first sequence number: encoding is done before that is known.
+    pub(crate) fn encode(&self) -> Record {
         let bytes: usize = self.ops.iter().map(|op| op.key.len() + op.value.len() + 16).sum();
-        let mut out = Vec::with_capacity(bytes + 16);
-        put_varint(&mut out, first.0);
+        let mut out = Vec::with_capacity(Record::NUMBER_BYTES_MAX + bytes + 16);
+        out.resize(Record::NUMBER_BYTES_MAX, 0);
         put_varint(&mut out, self.ops.len() as u64);
         for op in &self.ops {
             out.push(op.kind as u8);
@@ -208,7 +208,37 @@ impl WriteBatch {
                 put_bytes(&mut out, &op.value);
             }
         }
-        out
+        Record { begin: Record::NUMBER_BYTES_MAX, bytes: out }
+    }
+}
+
+/// A batch's record for the log. It has room at its front for the sequence number, so that numbering it moves nothing.
+pub(crate) struct Record {
+    bytes: Vec<u8>,
+    begin: usize,
+}
+
+impl Record {
+    const NUMBER_BYTES_MAX: usize = 10;
+
+    /// Puts the first sequence number in front. Called once.
+    pub(crate) fn number(&mut self, first: Seqno) {
+        let mut number = Vec::with_capacity(Self::NUMBER_BYTES_MAX);
+        put_varint(&mut number, first.0);
+        let begin = self.begin.saturating_sub(number.len());
+        if let Some(room) = self.bytes.get_mut(begin..self.begin) {
+            room.copy_from_slice(&number);
+            self.begin = begin;
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.begin..).unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.to_vec(), begin: 0 }
     }
 }
 
@@ -249,7 +279,9 @@ mod tests {
                 })
                 .collect();
             let batch = WriteBatch { ops: ops.clone(), ..WriteBatch::default() };
-            prop_assert_eq!(decode_batch(&batch.encode(Seqno(first))), Some((Seqno(first), ops)));
+            let mut record = batch.encode();
+            record.number(Seqno(first));
+            prop_assert_eq!(decode_batch(record.bytes()), Some((Seqno(first), ops)));
         }
 
         #[test]

@@ -19,6 +19,12 @@ pub struct Options {
     pub memtable_bytes: usize,
     /// Sealed memtables that may wait for their flush before writers wait too.
     pub sealed_memtables_max: usize,
+    /// Memory of all memtables together, and of the batches on their way into one. A batch that does not fit waits for a flush; one
+    /// that could never fit is refused.
+    pub write_buffer_bytes_max: usize,
+    /// What was written is synced at least this often, so that [`crate::Durability::Buffered`] writes are safe against power loss
+    /// within this many milliseconds, and the time of a sync. `None`: only when asked.
+    pub sync_interval_ms: Option<u64>,
     /// The block cache's budget: data, indexes and filters of tables, decompressed.
     pub block_cache_bytes: usize,
     /// Handles of tables and blob files that are kept open; others are opened again when they are read. Files that are being
@@ -52,6 +58,8 @@ impl Default for Options {
             create_if_missing: true,
             memtable_bytes: 32 << 20,
             sealed_memtables_max: 2,
+            write_buffer_bytes_max: 160 << 20,
+            sync_interval_ms: None,
             block_cache_bytes: 64 << 20,
             open_files_max: 512,
             block_bytes: 4 << 10,
@@ -77,6 +85,11 @@ impl Options {
         let rules = [
             (self.memtable_bytes >= 4 << 10, "memtable_bytes must be at least 4 KiB"),
             (self.sealed_memtables_max >= 1, "sealed_memtables_max must be at least 1"),
+            (
+                self.write_buffer_bytes_max / 2 >= self.memtable_bytes,
+                "write_buffer_bytes_max must be at least twice memtable_bytes: one is filled while another is flushed",
+            ),
+            (self.sync_interval_ms != Some(0), "sync_interval_ms must be at least 1, or None"),
             (self.open_files_max >= 1, "open_files_max must be at least 1"),
             (self.block_bytes >= 256, "block_bytes must be at least 256"),
             (self.block_bytes <= 1 << 20, "block_bytes must be at most 1 MiB"),

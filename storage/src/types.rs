@@ -93,7 +93,8 @@ pub enum Durability {
     /// When the call returns, also against power loss.
     #[default]
     Sync,
-    /// Against a crash of the process at once; against power loss after the next [`crate::Db::sync`].
+    /// Against a crash of the process at once; against power loss after the next [`crate::Db::sync`], or within
+    /// [`crate::Options::sync_interval_ms`].
     Buffered,
 }
 

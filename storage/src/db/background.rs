@@ -75,6 +75,13 @@ impl Background {
         }
     }
 
+    /// Sleeps; `false` as soon as the database is closing.
+    pub(super) fn sleep(&self, time: Duration) -> bool {
+        let mut signals = self.signals.lock();
+        self.changed.wait_while_for(&mut signals, |_| !self.is_closing(), time);
+        !self.is_closing()
+    }
+
     fn set_error(&self, job: Job, error: Option<&Error>) {
         self.signals.lock().errors[job as usize] = error.map(|error| (error.kind(), error.to_string()));
         self.wake();
@@ -142,6 +149,14 @@ pub(super) fn start(inner: &Arc<Inner>) -> Result<Closer> {
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || run(&inner, job))
+            .map_err(|source| Error::io("start a thread for", &closer.inner.dir, source))?;
+        closer.threads.lock().push(thread);
+    }
+    if let Some(interval_ms) = inner.options.sync_interval_ms {
+        let inner = inner.clone();
+        let thread = std::thread::Builder::new()
+            .name("patina-sync".to_owned())
+            .spawn(move || inner.sync_at_intervals(Duration::from_millis(interval_ms)))
             .map_err(|source| Error::io("start a thread for", &closer.inner.dir, source))?;
         closer.threads.lock().push(thread);
     }

@@ -126,7 +126,8 @@ impl Cut {
     }
 
     fn write(mut self, made: &mut Made<'_>) -> Result<CheckpointReport> {
-        for table in self.tables.version.values().flat_map(|tree| tree.tables()) {
+        let live = self.tables.version.values().filter(|tree| tree.dropped_at.is_none());
+        for table in live.flat_map(|tree| tree.tables()) {
             made.link_or_copy(table.path(), &file_name(table.id, TABLE_SUFFIX), table.bytes)?;
         }
         self.state.blobs.clear();

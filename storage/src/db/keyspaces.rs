@@ -17,7 +17,6 @@ use crate::options::KeyspaceOptions;
 use crate::types::{KeyspaceId, Seqno};
 use crate::version::ReadState;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 #[cfg(doc)]
 use crate::ErrorKind;
@@ -124,6 +123,7 @@ impl Db {
         let mut commit = inner.commit.lock();
         inner.check_writable()?;
         inner.read_state().check_readable(keyspace.id, None)?;
+        inner.publisher.wait_for_all();
         let dropped_at = commit.next_seqno;
         let edit = Edit { dropped: vec![keyspace.id], last_seqno: Some(dropped_at), ..Edit::default() };
         inner.apply(edit, |state| {
@@ -132,7 +132,7 @@ impl Db {
             }
         })?;
         commit.next_seqno = Seqno(dropped_at.0 + 1);
-        inner.visible.store(dropped_at.0, Ordering::Release);
+        inner.publisher.leave(inner.publisher.enter(dropped_at));
         drop(commit);
         inner.dropped.lock().push((dropped_at, keyspace.id));
         inner.purge_dropped();

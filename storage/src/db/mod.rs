@@ -1,7 +1,7 @@
 //! The database handle and the state behind it.
 //!
-//! Locks, in the order in which they may be taken: `commit` (log and sequence numbers) → `bins` (which blob files are open) →
-//! `manifest` → `state` (the read state's pointer, held for moments). Reading takes only `state`, shared, and never across I/O.
+//! Locks, in the order in which they may be taken: `commit` (sequence numbers) → `log` (who writes to it) → `bins` (which blob files are
+//! open) → `manifest` → `state` (the read state's pointer, held for moments). Reading takes only `state`, shared, and never across I/O.
 //!
 //! Threads: one flushes, one compacts tables (`background.rs`); a bin compaction runs on its caller's thread.
 
@@ -10,9 +10,12 @@ mod blobs;
 mod checkpoint;
 mod keyspaces;
 mod open;
+mod pipeline;
 mod read;
+mod require;
 mod snapshot;
 mod stats;
+mod sync;
 mod verify;
 mod write;
 
@@ -38,12 +41,13 @@ use background::Background;
 use blobs::Blobs;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use pipeline::{LogQueue, Publisher};
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 /// An open database. Clones are cheap and share it; it closes when the last is dropped (or by [`Db::close`]).
 #[derive(Clone)]
@@ -62,8 +66,9 @@ pub struct Keyspace {
 
 /// What the commit lock guards.
 pub(crate) struct Commit {
-    log: LogWriter,
     next_seqno: Seqno,
+    /// Bytes of memory of what was given to the active memtable, inserted or not yet.
+    memtable_bytes: usize,
 }
 
 pub(crate) struct Inner {
@@ -75,10 +80,15 @@ pub(crate) struct Inner {
     pub state: RwLock<Arc<ReadState>>,
     pub manifest: Mutex<Manifest>,
     commit: Mutex<Commit>,
-    /// Held while syncing the log, so that one sync serves all who wait.
-    log_sync: Mutex<()>,
-    /// The newest committed sequence number.
-    visible: AtomicU64,
+    /// Records that are to be written to the log, and who is at it.
+    queue: LogQueue,
+    log: Mutex<LogWriter>,
+    /// What is visible, and what will be.
+    publisher: Publisher,
+    /// Bytes of batches that are on their way into a memtable.
+    admitted_bytes: AtomicUsize,
+    /// Writers that wait until there is room for their batch.
+    waiting_for_room: AtomicUsize,
     /// Live snapshots: how many at each sequence number.
     snapshots: Mutex<BTreeMap<Seqno, usize>>,
     /// Dropped keyspaces that a snapshot may still see, and since when they are dropped.
@@ -101,7 +111,7 @@ impl Inner {
     }
 
     pub(crate) fn visible(&self) -> Seqno {
-        Seqno(self.visible.load(Ordering::Acquire))
+        self.publisher.visible()
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -15,6 +15,7 @@
 //! A crash at any point of this leaves a directory from which it can begin again.
 
 use super::blobs::Blobs;
+use super::pipeline::{LogQueue, Publisher};
 use super::{Background, Commit, Inner};
 use crate::batch::{Op, decode_batch};
 use crate::blob::{BlobFile, record_bytes};
@@ -32,7 +33,7 @@ use crate::vfs::{Vfs, VfsLock};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
 pub(super) const LOCK_NAME: &str = "LOCK";
@@ -95,9 +96,12 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         files: files.clone(),
         state: RwLock::new(Arc::new(read_state)),
         manifest: Mutex::new(manifest),
-        commit: Mutex::new(Commit { log, next_seqno: Seqno(last_seqno.0 + 1) }),
-        log_sync: Mutex::new(()),
-        visible: AtomicU64::new(last_seqno.0),
+        commit: Mutex::new(Commit { next_seqno: Seqno(last_seqno.0 + 1), memtable_bytes: 0 }),
+        queue: LogQueue::default(),
+        log: Mutex::new(log),
+        publisher: Publisher::new(last_seqno),
+        admitted_bytes: AtomicUsize::new(0),
+        waiting_for_room: AtomicUsize::new(0),
         snapshots: Mutex::default(),
         dropped: Mutex::default(),
         blobs: Blobs::new(files, blobs),

@@ -1,124 +1,139 @@
-//! Committing: requirements, log, memtable, visibility; group commit; back-pressure.
+//! Committing: requirements, sequence numbers, log, memtable, visibility, durability; sealing memtables; back-pressure.
 //!
-//! Under the commit lock a batch's requirements are checked, a full memtable is sealed, the batch gets its sequence numbers, its
-//! record goes to the log (one write, no sync) and its entries to the memtable; then it is visible. Syncing happens after the
-//! lock: whoever gets the sync lock first syncs for all whose records were written by then; the others find their bytes
-//! durable and return.
+//! What is under the commit lock is short: the second look at the requirements (`require.rs`), sealing a full memtable, sequence numbers, a
+//! place in the queues. Writing the log, inserting and becoming visible go on beside others (`pipeline.rs`), syncing after that (`sync.rs`).
 //!
-//! A record counts as synced only when the blobs that it *and all records before it* refer to are durable too: recovery ends a log
-//! at the first record whose blobs are not there. Example: A (`Buffered`) refers to a blob, B (`Sync`) to none; if B were
-//! acknowledged with A's blob still in memory, a power loss would take A for a torn tail, and B with it. After the sync of the
-//! blobs other `Buffered` records may come before that of the log; they may be torn, and so the log does not call them synced.
+//! Rules that hold whatever fails:
+//! - The log is written before the memtable: what a reader sees, recovery finds. A write that fails (a full disk) leaves all as it was.
+//! - A batch's entries are in the memtable that goes with the log of its record: sealing waits until the pipeline is empty.
+//! - A batch is acknowledged as `Sync` only when the log is durable up to its record, with all blobs that are referred to by then.
+//! - After a failed sync nothing is written until reopening: nobody knows what the system forgot.
+//! - Memory is bounded: a batch is admitted when it fits into `write_buffer_bytes_max` beside the memtables and the batches on
+//!   their way into one. One that is larger than a memtable gets a memtable of its own.
 
 use super::background::Job;
-use super::read::after_prefix;
+use super::pipeline::{Place, Written};
 use super::{Commit, Inner};
-use crate::batch::{Requirement, WriteBatch};
-use crate::error::{Error, ErrorKind, Result};
-use crate::log::{LogFile, LogWriter};
+use crate::batch::{Op, WriteBatch};
+use crate::error::{Error, Result};
+use crate::log::LogWriter;
 use crate::memtable::Memtable;
-use crate::merge::{MergeIter, sources};
-use crate::types::{Durability, KeyspaceId, Seqno, Tag};
-use crate::version::{ReadState, Tree};
-use bytes::Bytes;
+use crate::types::{Durability, Seqno, Tag};
+use crate::version::ReadState;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+/// A batch that has its sequence numbers.
+struct Assigned {
+    first: Seqno,
+    last: Seqno,
+    slot: u64,
+    place: Place,
+    memtable: Arc<Memtable>,
+}
 
 impl Inner {
     pub(super) fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<Seqno> {
         self.check_writable()?;
         batch.validate(&self.options)?;
-        let keyspaces = batch.keyspaces();
+        let since = self.check_early(batch)?;
         self.wait_for_room()?;
+        let bytes = self.admit(batch)?;
         if durability == Durability::Sync {
+            // The log's sync does this too; here nobody else waits for it.
             for blob in &batch.blobs {
                 blob.inner.file.sync().map_err(|error| self.fail(error))?;
             }
         }
-        let (seqno, log, end) = {
-            let mut commit = self.commit.lock();
-            self.check_writable()?;
-            let state = self.read_state();
-            keyspaces.iter().try_for_each(|keyspace| state.check_readable(*keyspace, None))?;
-            self.check_requirements(&state, batch)?;
-            // Before the append: if the disk is too full for a new log, nothing was written, and the batch may be tried again.
-            if self.read_state().active.bytes() >= self.options.memtable_bytes {
-                self.seal_memtable(&mut commit)?;
-            }
-            let seqno = self.append(&mut commit, batch)?;
-            let log = commit.log.file().clone();
-            let end = log.written();
-            (seqno, log, end)
-        };
-        if durability == Durability::Sync {
-            self.sync_log(&log, end)?;
+        let committed = self.commit(batch, since, bytes.0);
+        drop(bytes);
+        let (seqno, written) = committed?;
+        match (durability, written) {
+            (Durability::Buffered, _) => {}
+            (Durability::Sync, Some((log, end))) => self.sync_log(&log, end)?,
+            // It wrote nothing, but what it required is to last.
+            (Durability::Sync, None) => self.sync()?,
         }
         Ok(seqno)
     }
 
-    /// Makes a log durable up to `end`, and before that the blobs that its records refer to.
-    fn sync_log(&self, log: &LogFile, end: u64) -> Result<()> {
-        if log.synced() >= end {
-            return Ok(());
-        }
-        let _one_sync_for_all = self.log_sync.lock();
-        if log.synced() >= end {
-            return Ok(());
-        }
-        // Taken first: a record appended after this may refer to blobs that are not synced here.
-        let written = log.written();
-        let synced = self.blobs.sync_open().and_then(|()| log.sync_through(written));
-        synced.map_err(|error| self.fail(error))
-    }
-
-    /// Log, memtable, visibility. Gives the sequence number of the batch's last write.
-    fn append(&self, commit: &mut Commit, batch: &WriteBatch) -> Result<Seqno> {
-        let first = commit.next_seqno;
-        if batch.is_empty() {
-            return Ok(Seqno(first.0 - 1));
-        }
-        commit.log.append(&batch.encode(first)).map_err(|failed| self.fail_append(failed))?;
-        let memtable = self.read_state().active.clone();
-        for (n, op) in (0u64..).zip(&batch.ops) {
-            let tag = Tag::new(Seqno(first.0 + n), op.kind);
-            memtable.insert(op.keyspace, &op.key, tag, &op.value);
-        }
-        commit.next_seqno = Seqno(first.0 + batch.len() as u64);
-        let last = Seqno(commit.next_seqno.0 - 1);
-        self.visible.store(last.0, Ordering::Release);
-        Ok(last)
-    }
-
-    fn check_requirements(&self, state: &ReadState, batch: &WriteBatch) -> Result<()> {
-        for requirement in &batch.requirements {
-            let holds = match requirement {
-                Requirement::Absent { keyspace, key } => state.get(*keyspace, key, Seqno::MAX)?.is_none(),
-                Requirement::Version { keyspace, key, seqno } => {
-                    state.get(*keyspace, key, Seqno::MAX)?.is_some_and(|(tag, _)| tag.seqno() == *seqno)
-                }
-                Requirement::Unchanged { keyspace, prefix, since } => {
-                    is_unchanged(state, *keyspace, prefix, since.seqno())?
-                }
-            };
-            if !holds {
-                let message = "what the batch requires has changed meanwhile; read again and retry";
-                return Err(Error::new(ErrorKind::Conflict, message));
+    /// All but durability: when this returns, the batch is visible. Gives the sequence number of its last write.
+    fn commit(&self, batch: &WriteBatch, since: Seqno, bytes: usize) -> Result<(Seqno, Option<Written>)> {
+        let keyspaces = batch.keyspaces();
+        let record = (!batch.is_empty()).then(|| batch.encode());
+        let assigned = {
+            let mut commit = self.commit.lock();
+            self.check_writable()?;
+            if !batch.requirements.is_empty() {
+                self.publisher.wait_for_all();
             }
+            let state = self.read_state();
+            keyspaces.iter().try_for_each(|keyspace| state.check_readable(*keyspace, None))?;
+            self.check_again(&state, batch, since)?;
+            let Some(mut record) = record else {
+                return Ok((Seqno(commit.next_seqno.0 - 1), None));
+            };
+            // Before the append: if the disk is too full for a new log, nothing was written, and the batch may be tried again.
+            let is_full = commit.memtable_bytes + bytes > self.options.memtable_bytes;
+            if is_full && commit.memtable_bytes > 0 {
+                self.seal_memtable(&mut commit)?;
+            }
+            let first = commit.next_seqno;
+            let last = Seqno(first.0 + batch.len() as u64 - 1);
+            record.number(first);
+            commit.next_seqno = Seqno(last.0 + 1);
+            commit.memtable_bytes += bytes;
+            let memtable = self.read_state().active.clone();
+            Assigned {
+                first,
+                last,
+                slot: self.publisher.enter(last),
+                place: self.queue.join(record),
+                memtable,
+            }
+        };
+        let written = self.write_log(&assigned.place);
+        if written.is_ok() {
+            insert(&assigned.memtable, assigned.first, &batch.ops);
         }
-        Ok(())
+        self.publisher.leave(assigned.slot);
+        let written = written?;
+        self.publisher.wait_for(assigned.slot);
+        Ok((assigned.last, Some(written)))
+    }
+
+    /// Brings a record into the log, with all that wait by then; or waits for whoever does it.
+    fn write_log(&self, place: &Place) -> Result<Written> {
+        if !place.leads {
+            return place.group.wait();
+        }
+        let mut log = self.log.lock();
+        let records = self.queue.take();
+        let appended = self.check_not_failed().and_then(|()| {
+            log.append_all(records.iter().map(|record| record.bytes()))
+                .map_err(|failed| self.fail_append(failed))
+        });
+        let written = appended.map(|end| (log.file().clone(), end));
+        drop(log);
+        place.group.tell(&written);
+        written
     }
 
     /// Puts a new memtable and a new log in place; the old ones wait for their flush. If the disk is too full for that, all is as it
     /// was before.
     pub(super) fn seal_memtable(&self, commit: &mut Commit) -> Result<()> {
+        self.publisher.wait_for_all();
         let id = self.new_file_id();
         let path = self.dir.join(super::open::file_name(id, super::open::LOG_SUFFIX));
         // A log that a newer one follows must be whole, with all the blobs that it refers to: recovery takes anything else for
         // corruption.
         self.blobs.sync_open().map_err(|error| self.fail(error))?;
-        commit.log.finish().map_err(|failed| self.fail_append(failed))?;
-        commit.log = LogWriter::create(&*self.vfs, &self.dir, path, id)?;
+        let mut log = self.log.lock();
+        log.finish().map_err(|failed| self.fail_append(failed))?;
+        *log = LogWriter::create(&*self.vfs, &self.dir, path, id)?;
+        drop(log);
+        commit.memtable_bytes = 0;
         let mut state = self.state.write();
         let mut next = ReadState::clone(&state);
         let sealed = std::mem::replace(&mut next.active, Arc::new(Memtable::new(id)));
@@ -133,10 +148,10 @@ impl Inner {
         let until = {
             let mut commit = self.commit.lock();
             self.check_writable()?;
-            if !self.read_state().active.is_empty() {
+            if commit.memtable_bytes > 0 {
                 self.seal_memtable(&mut commit)?;
             }
-            commit.log.file().id
+            self.read_state().active.log
         };
         // What failed before may go now.
         self.background.retry(Job::Flush);
@@ -147,10 +162,42 @@ impl Inner {
         )
     }
 
-    pub(super) fn sync(&self) -> Result<()> {
-        self.check_writable()?;
-        let log = self.commit.lock().log.file().clone();
-        self.sync_log(&log, log.written())
+    /// Counts a batch's memory until the guard goes, when its entries are counted by their memtable. Waits for flushes while there is
+    /// no room.
+    fn admit(&self, batch: &WriteBatch) -> Result<Admitted<'_>> {
+        let bytes = batch.ops.iter().map(Memtable::entry_bytes).sum();
+        let max = self.options.write_buffer_bytes_max;
+        if bytes > max {
+            return Err(Error::invalid(format!(
+                "a batch takes {bytes} bytes of memory; the limit is {max} (write_buffer_bytes_max): commit it in parts"
+            )));
+        }
+        let fits = || {
+            let admitted = self.admitted_bytes.fetch_add(bytes, Ordering::SeqCst);
+            let state = self.read_state();
+            let used: usize = state.memtables().map(|memtable| memtable.bytes()).sum();
+            let fits = used.saturating_add(admitted).saturating_add(bytes) <= max;
+            if !fits {
+                self.admitted_bytes.fetch_sub(bytes, Ordering::SeqCst);
+            }
+            fits
+        };
+        if !fits() {
+            self.waiting_for_room.fetch_add(1, Ordering::SeqCst);
+            let waited = self.background.wait_until(fits, || {
+                // Only what is sealed is flushed.
+                if self.read_state().sealed.is_empty() {
+                    let mut commit = self.commit.lock();
+                    if commit.memtable_bytes > 0 && self.read_state().sealed.is_empty() {
+                        self.seal_memtable(&mut commit)?;
+                    }
+                }
+                self.check_background(Job::Flush)
+            });
+            self.waiting_for_room.fetch_sub(1, Ordering::SeqCst);
+            waited?;
+        }
+        Ok(Admitted(bytes, self))
     }
 
     /// Slows the writer down in proportion to the tables waiting in level 0, and stops it while too much waits for a flush.
@@ -181,36 +228,32 @@ impl Inner {
 
     /// Ends log and manifest for a clean close, after the bins were sealed: what was written is durable when this returns.
     pub(super) fn finish_log(&self) -> Result<()> {
-        let mut commit = self.commit.lock();
+        let _no_more_commits = self.commit.lock();
+        self.publisher.wait_for_all();
         self.check_not_failed()?;
         self.blobs.sync_open()?;
-        commit.log.finish().map_err(|failed| failed.error)?;
-        let log = commit.log.file();
+        let mut log = self.log.lock();
+        log.finish().map_err(|failed| failed.error)?;
+        let log = log.file();
         self.manifest.lock().close(log.id, log.synced())
     }
 }
 
-/// Whether nothing under the prefix is newer than `since`. Only memtables and tables that have something newer are looked at.
-fn is_unchanged(state: &ReadState, keyspace: KeyspaceId, prefix: &Bytes, since: Seqno) -> Result<bool> {
-    let mut young = state.clone();
-    if let Some(tree) = state.tree(keyspace) {
-        let mut tree = Tree::clone(tree);
-        for level in &mut tree.levels {
-            level.retain(|table| table.properties.seqno_max > since);
-        }
-        young.version = Arc::new([(keyspace, Arc::new(tree))].into());
+fn insert(memtable: &Memtable, first: Seqno, ops: &[Op]) {
+    for (n, op) in (0u64..).zip(ops) {
+        let tag = Tag::new(Seqno(first.0 + n), op.kind);
+        memtable.insert(op.keyspace, &op.key, tag, &op.value);
     }
-    let mut merged = MergeIter::new(sources(&young, keyspace));
-    merged.seek(prefix, Tag(u64::MAX))?;
-    let end = after_prefix(prefix);
-    while let Some((key, tag)) = merged.key() {
-        if end.as_ref().is_some_and(|end| key >= &end[..]) {
-            break;
+}
+
+/// Bytes of a batch on its way into a memtable.
+struct Admitted<'a>(usize, &'a Inner);
+
+impl Drop for Admitted<'_> {
+    fn drop(&mut self) {
+        self.1.admitted_bytes.fetch_sub(self.0, Ordering::SeqCst);
+        if self.1.waiting_for_room.load(Ordering::SeqCst) > 0 {
+            self.1.background.wake();
         }
-        if tag.seqno() > since {
-            return Ok(false);
-        }
-        merged.next()?;
     }
-    Ok(true)
 }

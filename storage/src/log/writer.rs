@@ -3,9 +3,11 @@
 use super::format::{
     BLOCK_BYTES, CHUNK_HEADER_BYTES, ChunkType, FILE_HEADER_BYTES, encode_chunk, encode_file_header,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::types::FileId;
 use crate::vfs::{Vfs, VfsFile};
+use parking_lot::{Condvar, Mutex};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +15,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// One writer at a time; syncing may go on beside it through [`LogFile`].
 pub(crate) struct LogWriter {
     log: Arc<LogFile>,
+    /// Where the buffer will go.
     position: u64,
+    /// Framed bytes that are not written yet.
     buffer: Vec<u8>,
 }
+
+/// Framed bytes are written when there are this many: a large record is not held in memory a second time.
+const WRITE_BYTES: usize = 1 << 20;
 
 /// The part of a log that any thread may use.
 pub(crate) struct LogFile {
@@ -25,6 +32,15 @@ pub(crate) struct LogFile {
     /// Bytes written, and bytes known to be durable.
     written: AtomicU64,
     synced: AtomicU64,
+    sync: Mutex<SyncState>,
+    sync_ended: Condvar,
+}
+
+#[derive(Default)]
+struct SyncState {
+    running: bool,
+    /// Why a sync failed. The system may forget what it could not write, and call the next sync a success: there is no next one.
+    failed: Option<String>,
 }
 
 impl LogFile {
@@ -36,20 +52,47 @@ impl LogFile {
         self.synced.load(Ordering::Acquire)
     }
 
-    /// Makes durable what was written before the call.
+    /// Makes durable what was written before the call; all that it refers to must be durable already.
     pub(crate) fn sync(&self) -> Result<()> {
-        self.sync_through(self.written())
+        self.sync_through(self.written(), || Ok(()))
     }
 
-    /// As [`Self::sync`], but vouches for no more than the first `written` bytes: of what follows, the caller does not know whether
-    /// all that it refers to is durable too.
-    pub(crate) fn sync_through(&self, written: u64) -> Result<()> {
-        if self.synced() >= written {
+    /// Makes the first `end` bytes durable, waiting for a sync that runs already, and then, if that one began too early, syncing for
+    /// all who wait. `prepare` makes durable what the records refer to. The log vouches for no more than what was written before it was
+    /// called: what a later record refers to may not be durable.
+    ///
+    /// # Errors
+    /// Once a sync or a `prepare` has failed, every later one fails.
+    pub(crate) fn sync_through(&self, end: u64, prepare: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.synced() >= end {
             return Ok(());
         }
-        self.file.sync().map_err(|source| Error::io("sync", &self.path, source))?;
-        self.synced.fetch_max(written, Ordering::AcqRel);
-        Ok(())
+        let mut sync = self.sync.lock();
+        loop {
+            if self.synced() >= end {
+                return Ok(());
+            }
+            if let Some(cause) = &sync.failed {
+                return Err(Error::new(ErrorKind::ReadOnly, cause.clone()));
+            }
+            if !sync.running {
+                break;
+            }
+            self.sync_ended.wait(&mut sync);
+        }
+        sync.running = true;
+        drop(sync);
+        let written = self.written();
+        let sync_file = || self.file.sync().map_err(|source| Error::io("sync", &self.path, source));
+        let synced = prepare().and_then(|()| sync_file());
+        let mut sync = self.sync.lock();
+        sync.running = false;
+        match &synced {
+            Ok(()) => drop(self.synced.fetch_max(written, Ordering::AcqRel)),
+            Err(error) => sync.failed = Some(error.to_string()),
+        }
+        self.sync_ended.notify_all();
+        synced
     }
 }
 
@@ -71,8 +114,15 @@ impl LogWriter {
         file.sync().map_err(|source| Error::io("sync", &path, source))?;
         vfs.sync_dir(dir).map_err(|source| Error::io("sync", dir, source))?;
         let position = FILE_HEADER_BYTES as u64;
-        let log =
-            LogFile { id, path, file, written: AtomicU64::new(position), synced: AtomicU64::new(position) };
+        let log = LogFile {
+            id,
+            path,
+            file,
+            written: AtomicU64::new(position),
+            synced: AtomicU64::new(position),
+            sync: Mutex::default(),
+            sync_ended: Condvar::new(),
+        };
         Ok(Self { log: Arc::new(log), position, buffer: Vec::new() })
     }
 
@@ -80,23 +130,43 @@ impl LogWriter {
         &self.log
     }
 
-    /// Appends one record with one write; gives the log's length after it.
+    /// Appends one record with one write (a large one with several); gives the log's length after it.
     ///
     /// # Errors
     /// The log is as it was before, or, if even that failed, not [`AppendError::usable`]: it must not be written to again.
     pub(crate) fn append(&mut self, record: &[u8]) -> std::result::Result<u64, AppendError> {
-        self.encode(record);
-        if let Err(source) = self.log.file.write_all_at(&self.buffer, self.position) {
-            let usable = self.log.file.truncate(self.position).is_ok();
+        self.append_all([record])
+    }
+
+    /// As [`Self::append`], with several records as one: all of them or none.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(crate) fn append_all<'a>(
+        &mut self,
+        records: impl IntoIterator<Item = &'a [u8]>,
+    ) -> std::result::Result<u64, AppendError> {
+        let begin = self.position;
+        let mut records = records.into_iter();
+        let written = records.try_for_each(|record| self.frame(record)).and_then(|()| self.write_buffer());
+        if let Err(source) = written {
+            self.buffer.clear();
+            self.position = begin;
+            let usable = self.log.file.truncate(begin).is_ok();
             return Err(AppendError { usable, error: Error::io("write", &self.log.path, source) });
         }
-        self.position += self.buffer.len() as u64;
         self.log.written.store(self.position, Ordering::Release);
         Ok(self.position)
     }
 
-    fn encode(&mut self, mut record: &[u8]) {
+    fn write_buffer(&mut self) -> io::Result<()> {
+        self.log.file.write_all_at(&self.buffer, self.position)?;
+        self.position += self.buffer.len() as u64;
         self.buffer.clear();
+        Ok(())
+    }
+
+    fn frame(&mut self, mut record: &[u8]) -> io::Result<()> {
         let synced = self.log.synced();
         let number = self.log.id.0 as u32;
         let mut first = true;
@@ -115,8 +185,11 @@ impl LogWriter {
                 (false, true) => ChunkType::Last,
             };
             encode_chunk(&mut self.buffer, kind, number, synced, payload);
+            if self.buffer.len() >= WRITE_BYTES {
+                self.write_buffer()?;
+            }
             if rest.is_empty() {
-                return;
+                return Ok(());
             }
             record = rest;
             first = false;

@@ -135,6 +135,12 @@ impl Skiplist {
         self.used_bytes.load(Relaxed)
     }
 
+    /// What an entry will take, if its height is 4: half of all nodes have 1, one in sixteen has more than 4.
+    pub(crate) fn entry_bytes(key_len: usize, value_len: usize) -> usize {
+        let words = 4 + HEAD_WORDS + key_len.div_ceil(WORD_BYTES) + 1 + value_len.div_ceil(WORD_BYTES);
+        words * WORD_BYTES + if value_len < LARGE_VALUE_BYTES { 0 } else { size_of::<Bytes>() }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.after(NodeRef::HEAD).is_none()
     }

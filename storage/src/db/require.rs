@@ -1,0 +1,109 @@
+//! Requirements of a batch: compare-and-commit.
+//!
+//! They are looked at twice. Once before the commit lock, on whatever is there then: this may read tables, and most conflicts end here.
+//! And once under the lock, when all earlier commits are in place: there it is enough that nothing has been written to their keys
+//! since the first look, which the memtables can tell, and the tables that have something newer: none, but for a flush in between.
+//!
+//! Example: `require_version(k, 7)`. The first look, at visible 20, finds version 7 in a table. Under the lock the memtables have no `k`
+//! newer than 20: it holds. Had they one, at 21, all would be looked at anew, and found not to hold.
+
+use super::Inner;
+use super::read::after_prefix;
+use crate::batch::{Requirement, WriteBatch};
+use crate::error::{Error, ErrorKind, Result};
+use crate::merge::{MergeIter, sources};
+use crate::types::{KeyspaceId, Seqno, Tag};
+use crate::version::{ReadState, Tree};
+use bytes::Bytes;
+use std::sync::Arc;
+
+impl Inner {
+    /// The first look; gives the sequence number up to which the requirements are known to hold.
+    pub(super) fn check_early(&self, batch: &WriteBatch) -> Result<Seqno> {
+        // Taken first: what is visible now is in the state that is taken next.
+        let since = self.visible();
+        if !batch.requirements.is_empty() {
+            let state = self.read_state();
+            batch.keyspaces().iter().try_for_each(|keyspace| state.check_readable(*keyspace, None))?;
+            batch.requirements.iter().try_for_each(|requirement| check(&state, requirement))?;
+        }
+        Ok(since)
+    }
+
+    /// The second look, under the commit lock.
+    pub(super) fn check_again(&self, state: &ReadState, batch: &WriteBatch, since: Seqno) -> Result<()> {
+        batch.requirements.iter().try_for_each(|requirement| match requirement {
+            Requirement::Absent { keyspace, key } | Requirement::Version { keyspace, key, .. } => {
+                if is_rewritten(state, *keyspace, key, since)? {
+                    check(state, requirement)
+                } else {
+                    Ok(())
+                }
+            }
+            Requirement::Unchanged { keyspace, prefix, .. } => {
+                require(is_unchanged(state, *keyspace, prefix, since)?)
+            }
+        })
+    }
+}
+
+fn require(holds: bool) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    let message = "what the batch requires has changed meanwhile; read again and retry";
+    Err(Error::new(ErrorKind::Conflict, message))
+}
+
+/// Whether a requirement holds, on all that is in the state.
+fn check(state: &ReadState, requirement: &Requirement) -> Result<()> {
+    require(match requirement {
+        Requirement::Absent { keyspace, key } => state.get(*keyspace, key, Seqno::MAX)?.is_none(),
+        Requirement::Version { keyspace, key, seqno } => {
+            state.get(*keyspace, key, Seqno::MAX)?.is_some_and(|(tag, _)| tag.seqno() == *seqno)
+        }
+        Requirement::Unchanged { keyspace, prefix, since } => {
+            is_unchanged(state, *keyspace, prefix, since.seqno())?
+        }
+    })
+}
+
+/// Whether a key has a version newer than `since`. Only memtables and tables that have something newer are looked at.
+fn is_rewritten(state: &ReadState, keyspace: KeyspaceId, key: &Bytes, since: Seqno) -> Result<bool> {
+    let in_memory = state.memtables().find_map(|memtable| memtable.get(keyspace, key, Seqno::MAX));
+    if let Some((tag, _)) = in_memory {
+        return Ok(tag.seqno() > since);
+    }
+    let Some(tree) = state.tree(keyspace) else { return Ok(false) };
+    for table in tree.tables().filter(|table| table.properties.seqno_max > since && table.covers(key)) {
+        if table.get(key, Seqno::MAX)?.is_some_and(|(tag, _)| tag.seqno() > since) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether nothing under the prefix is newer than `since`. Only memtables and tables that have something newer are looked at.
+fn is_unchanged(state: &ReadState, keyspace: KeyspaceId, prefix: &Bytes, since: Seqno) -> Result<bool> {
+    let mut young = state.clone();
+    if let Some(tree) = state.tree(keyspace) {
+        let mut tree = Tree::clone(tree);
+        for level in &mut tree.levels {
+            level.retain(|table| table.properties.seqno_max > since);
+        }
+        young.version = Arc::new([(keyspace, Arc::new(tree))].into());
+    }
+    let mut merged = MergeIter::new(sources(&young, keyspace));
+    merged.seek(prefix, Tag(u64::MAX))?;
+    let end = after_prefix(prefix);
+    while let Some((key, tag)) = merged.key() {
+        if end.as_ref().is_some_and(|end| key >= &end[..]) {
+            break;
+        }
+        if tag.seqno() > since {
+            return Ok(false);
+        }
+        merged.next()?;
+    }
+    Ok(true)
+}
