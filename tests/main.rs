@@ -12,6 +12,7 @@ mod architecture;
 mod bad_input;
 mod command_line;
 mod demo;
+mod import_from_other_stores;
 mod kill_during_import_loses_nothing_acknowledged;
 mod licences;
 mod readme;

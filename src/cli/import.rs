@@ -3,23 +3,30 @@
 //! A batch is stored by one call and is durable when that returns; only then are its names printed (`-v`). A file
 //! that cannot be read or stored is said on stderr, the rest goes on, and the exit status is 1 at the end. Killed or
 //! interrupted, an import leaves whole objects only; running it again goes through all files once more.
+//!
+//! With `--from` the paths are other stores ([`foreign`]), whose records become objects in the same way.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use patinadb::{ErrorKind, Patina, PutOptions};
 
 use super::failure::{AlreadyReported, report};
+use super::foreign::{self, Record, Store};
 use super::interrupt::Interrupted;
 use super::open::Folder;
 use super::put::{ObjectOptions, damage_line};
 use super::sources::{self, Source};
 use super::{check, output};
+
+/// Something to be stored, or a line that says why it cannot be.
+type Found<T> = Result<T, String>;
 
 /// A batch is full at this many files or bytes, whichever comes first: enough to share one fsync, few enough that
 /// little is read again after an interruption.
@@ -31,6 +38,10 @@ pub struct Arguments {
     /// Files and folders; folders are read with everything below them
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
+
+    /// The paths are stores of this kind: take what is in them, checked against their own hashes
+    #[arg(long, value_name = "STORE")]
+    from: Option<Store>,
 
     /// Put this in front of every name
     #[arg(long, value_name = "PREFIX", default_value = "")]
@@ -45,6 +56,9 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
+    // Opened first: a path that holds no such store leaves no empty database behind.
+    let records = arguments.from.map(|store| foreign::records(store, &arguments.paths, &arguments.prefix));
+    let records = records.transpose().map_err(|line| anyhow!(line))?;
     let patina = folder.open_or_create()?;
     let interrupted = Interrupted::on_ctrl_c(|| {})?;
     let mut import = Import {
@@ -56,13 +70,13 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
         names: (arguments.paths.len() > 1).then(BTreeSet::new),
         outcome: Outcome::default(),
     };
-    for source in sources::walk(&arguments.paths, &arguments.prefix, folder.path()) {
-        import.take(source)?;
-        if interrupted.is_set() {
-            break;
+    match records {
+        Some(records) => import.take_all(records, &interrupted, Import::load_record)?,
+        None => {
+            let files = sources::walk(&arguments.paths, &arguments.prefix, folder.path());
+            import.take_all(files, &interrupted, Import::load_file)?;
         }
     }
-    import.store_batch()?;
     import.progress.finish_and_clear();
     let outcome = import.outcome;
     patina.close()?;
@@ -94,13 +108,30 @@ struct Outcome {
 }
 
 impl Import<'_> {
-    /// Reads one file into the batch, and stores the batch when it is full.
-    fn take(&mut self, source: Result<Source, String>) -> Result<()> {
-        match source.and_then(|source| self.load(source)) {
-            Ok((name, bytes)) => {
+    fn take_all<T>(
+        &mut self,
+        all: impl Iterator<Item = Found<T>>,
+        interrupted: &Interrupted,
+        load: impl Fn(&mut Self, T) -> Found<Option<(String, Bytes)>>,
+    ) -> Result<()> {
+        for found in all {
+            let loaded = found.and_then(|found| load(self, found));
+            self.take(loaded)?;
+            if interrupted.is_set() {
+                break;
+            }
+        }
+        self.store_batch()
+    }
+
+    /// Adds one object to the batch, and stores the batch when it is full.
+    fn take(&mut self, loaded: Found<Option<(String, Bytes)>>) -> Result<()> {
+        match loaded {
+            Ok(Some((name, bytes))) => {
                 self.batch.bytes += bytes.len() as u64;
                 self.batch.items.push((name, bytes));
             }
+            Ok(None) => {}
             Err(line) => self.fault(&line),
         }
         if self.batch.items.len() >= BATCH_FILES_MAX || self.batch.bytes >= BATCH_BYTES_MAX {
@@ -109,16 +140,32 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn load(&mut self, source: Source) -> Result<(String, Bytes), String> {
+    fn load_file(&mut self, source: Source) -> Found<Option<(String, Bytes)>> {
         let bytes = check::read(&source.path)?;
-        if self.names.as_mut().is_some_and(|names| !names.insert(source.name.clone())) {
+        if !self.is_new(&source.name) {
             let path = source.path.display();
             return Err(format!(
                 "{path}: {} was imported just now from elsewhere: use --prefix",
                 source.name
             ));
         }
-        Ok((source.name, bytes.into()))
+        Ok(Some((source.name, bytes.into())))
+    }
+
+    fn load_record(&mut self, record: Record) -> Found<Option<(String, Bytes)>> {
+        let bytes = record.load()?;
+        if self.is_new(&record.name) {
+            return Ok(Some((record.name, bytes.into())));
+        }
+        // Named by its content, which is stored already.
+        if record.is_named_by_content() {
+            return Ok(None);
+        }
+        Err(format!("{} was imported just now from another log: use --prefix", record.name))
+    }
+
+    fn is_new(&mut self, name: &str) -> bool {
+        self.names.as_mut().is_none_or(|names| names.insert(name.to_owned()))
     }
 
     /// Stores what was gathered. An object that is refused is said and left out; when storage fails, nothing of the
@@ -174,11 +221,19 @@ fn progress_bar(arguments: &Arguments, database: &Path) -> ProgressBar {
     if !std::io::stderr().is_terminal() || arguments.verbose {
         return ProgressBar::hidden();
     }
+    if arguments.from.is_some() {
+        // How much a store holds is known only when it was read.
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(Duration::from_millis(100));
+        return with_template(bar, "{spinner} {bytes}, {bytes_per_sec}");
+    }
     let all = sources::walk(&arguments.paths, &arguments.prefix, database);
     let bar = ProgressBar::new(all.flatten().map(|source| source.bytes).sum());
-    let style =
-        ProgressStyle::with_template("{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left");
-    if let Ok(style) = style {
+    with_template(bar, "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
+}
+
+fn with_template(bar: ProgressBar, template: &str) -> ProgressBar {
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar

@@ -14,6 +14,7 @@
 mod check;
 mod demo;
 mod failure;
+mod foreign;
 mod get;
 mod import;
 mod interrupt;
