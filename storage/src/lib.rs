@@ -52,8 +52,8 @@ pub use batch::{KEY_BYTES_MAX, PendingBlob, WriteBatch};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compaction::{BinOwner, BinReport, Judgement, LevelTraffic, LiveRecord, NewBlob};
 pub use db::{
-    BlobFileInfo, CheckpointReport, Db, Entry, Iter, Keyspace, KeyspaceStats, Problem, Snapshot, Stats,
-    VerifyProgress, VerifyReport,
+    BlobFileInfo, CheckpointReport, Db, Entry, Iter, Keyspace, KeyspaceStats, Problem, Snapshot, StallStats,
+    Stats, VerifyProgress, VerifyReport,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use options::{KeyspaceOptions, Options, TableCompression};

@@ -38,6 +38,8 @@ pub struct Options {
     pub l0_tables_trigger: usize,
     /// Writers are slowed from this many tables in level 0 of a keyspace, and stopped at twice as many.
     pub l0_tables_slowdown: usize,
+    /// Writers are slowed from this many bytes of tables over the limits of their levels, and stopped at twice as many.
+    pub debt_slowdown_bytes: u64,
     /// The size of level 1; each deeper level may hold ten times more.
     pub level1_bytes: u64,
     /// A blob file is sealed when it holds this much.
@@ -66,6 +68,7 @@ impl Default for Options {
             table_bytes: 16 << 20,
             l0_tables_trigger: 4,
             l0_tables_slowdown: 12,
+            debt_slowdown_bytes: 4 << 30,
             level1_bytes: 64 << 20,
             blob_file_bytes: 64 << 20,
             open_bins_max: 32,
@@ -98,6 +101,10 @@ impl Options {
             (
                 self.l0_tables_slowdown > self.l0_tables_trigger,
                 "l0_tables_slowdown must be greater than l0_tables_trigger",
+            ),
+            (
+                self.debt_slowdown_bytes >= self.level1_bytes,
+                "debt_slowdown_bytes must be at least level1_bytes: levels fill before they are merged",
             ),
             (self.level1_bytes >= self.table_bytes, "level1_bytes must be at least table_bytes"),
             (self.blob_file_bytes >= 4 << 10, "blob_file_bytes must be at least 4 KiB"),

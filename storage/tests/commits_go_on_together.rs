@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Counts the syncs of write-ahead logs, makes them slow, as a disk is, or lets one fail.
+/// Counts the syncs of write-ahead logs, makes them slow, as a disk is, or lets one fail. Holds up whoever begins a table.
 #[derive(Clone)]
 struct LogWatch {
     inner: MemVfs,
     syncs: Arc<AtomicU64>,
     sync_us: u64,
     fail_one: Arc<AtomicBool>,
+    hold_tables: Arc<AtomicBool>,
 }
 
 struct WatchedFile {
@@ -26,7 +27,13 @@ struct WatchedFile {
 
 impl LogWatch {
     fn new(sync_us: u64) -> Self {
-        Self { inner: MemVfs::new(), syncs: Arc::default(), sync_us, fail_one: Arc::default() }
+        Self {
+            inner: MemVfs::new(),
+            syncs: Arc::default(),
+            sync_us,
+            fail_one: Arc::default(),
+            hold_tables: Arc::default(),
+        }
     }
 
     fn syncs(&self) -> u64 {
@@ -44,6 +51,10 @@ impl Vfs for LogWatch {
         self.inner.create_dir_all(dir)
     }
     fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+        let is_table = path.extension().is_some_and(|extension| extension == "sst");
+        while is_table && self.hold_tables.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(self.wrap(path, self.inner.create(path)?))
     }
     fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
@@ -412,6 +423,45 @@ fn memtables_and_batches_on_their_way_stay_within_the_write_buffer() {
     let refused = db.write(batch_of(9, 9, 70), Durability::Buffered).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
     assert!(refused.to_string().contains("write_buffer_bytes_max"), "{refused}");
+}
+
+#[test]
+fn writers_are_slowed_then_stopped_while_flushing_is_behind_and_go_on_after() {
+    let vfs = LogWatch::new(0);
+    let options = Options { memtable_bytes: 256 << 10, sealed_memtables_max: 1, ..Options::default() };
+    let (db, ks) = open(vfs.clone(), options);
+    vfs.hold_tables.store(true, Ordering::SeqCst);
+    let put = |i: u64| {
+        let mut batch = db.batch();
+        batch.put(&ks, key(0, i), vec![7; 16 << 10]);
+        db.write(batch, Durability::Buffered)
+    };
+    // The first memtable fills at full speed; the second, beside a sealed one, slowly; for a third there is no room.
+    for i in 0..15 {
+        put(i).unwrap();
+    }
+    assert_eq!(db.stats().stalls, StallStats::default());
+    for i in 15..30 {
+        put(i).unwrap();
+    }
+    let slow = db.stats().stalls;
+    assert!(slow.delays > 0 && slow.delayed_us > 1000 && slow.stops == 0, "{slow:?}");
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let put = &put;
+            scope.spawn(move || (0..10).for_each(|i| assert!(put(30 + thread * 10 + i).is_ok())));
+        }
+        while db.stats().sealed_memtables < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // Whoever was merely slowed is through by then.
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(db.stats().stalls.waiting > 0);
+        vfs.hold_tables.store(false, Ordering::SeqCst);
+    });
+    let after = db.stats().stalls;
+    assert!(after.stops > 0 && after.stopped_us > 0 && after.waiting == 0, "{after:?}");
+    assert_eq!(ks.range(..).count(), 70);
 }
 
 /// A large record is written in pieces; it is there wholly or not at all, whichever piece finds the disk full.

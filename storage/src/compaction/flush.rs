@@ -53,7 +53,9 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
     });
     applied.inspect_err(|_| inner.discard_outputs(&outputs))?;
     inner.remove_logs_before(first_log);
-    inner.traffic.merged(0, 0, written_bytes, inner.options.clock.monotonic_us().saturating_sub(begun_us));
+    let busy_us = inner.options.clock.monotonic_us().saturating_sub(begun_us);
+    inner.traffic.merged(0, 0, written_bytes, busy_us);
+    inner.measure_flush(memtable.bytes(), busy_us);
     Ok(true)
 }
 

@@ -30,7 +30,7 @@ struct Signals {
 }
 
 /// What a thread does.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Job {
     Flush,
     Compact,

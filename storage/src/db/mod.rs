@@ -11,6 +11,7 @@ mod checkpoint;
 mod keyspaces;
 mod open;
 mod pipeline;
+mod pressure;
 mod read;
 mod require;
 mod snapshot;
@@ -21,6 +22,7 @@ mod write;
 
 pub use blobs::BlobFileInfo;
 pub use checkpoint::CheckpointReport;
+pub use pressure::StallStats;
 pub use read::{Entry, Iter};
 pub use snapshot::Snapshot;
 pub use stats::{KeyspaceStats, Stats};
@@ -42,12 +44,12 @@ use blobs::Blobs;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use pipeline::{LogQueue, Publisher};
+use pressure::Pressure;
 use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicUsize;
 
 /// An open database. Clones are cheap and share it; it closes when the last is dropped (or by [`Db::close`]).
 #[derive(Clone)]
@@ -85,10 +87,7 @@ pub(crate) struct Inner {
     log: Mutex<LogWriter>,
     /// What is visible, and what will be.
     publisher: Publisher,
-    /// Bytes of batches that are on their way into a memtable.
-    admitted_bytes: AtomicUsize,
-    /// Writers that wait until there is room for their batch.
-    waiting_for_room: AtomicUsize,
+    pressure: Pressure,
     /// Live snapshots: how many at each sequence number.
     snapshots: Mutex<BTreeMap<Seqno, usize>>,
     /// Dropped keyspaces that a snapshot may still see, and since when they are dropped.
@@ -152,6 +151,7 @@ impl Inner {
         let mut state = self.state.write();
         let mut next = ReadState::clone(&state);
         change(&mut next);
+        self.measure_debt(&next);
         Ok(std::mem::replace(&mut *state, Arc::new(next)))
     }
 

@@ -16,6 +16,7 @@
 
 use super::blobs::Blobs;
 use super::pipeline::{LogQueue, Publisher};
+use super::pressure::Pressure;
 use super::{Background, Commit, Inner};
 use crate::batch::{Op, decode_batch};
 use crate::blob::{BlobFile, record_bytes};
@@ -33,7 +34,6 @@ use crate::vfs::{Vfs, VfsLock};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
 pub(super) const LOCK_NAME: &str = "LOCK";
@@ -100,8 +100,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         queue: LogQueue::default(),
         log: Mutex::new(log),
         publisher: Publisher::new(last_seqno),
-        admitted_bytes: AtomicUsize::new(0),
-        waiting_for_room: AtomicUsize::new(0),
+        pressure: Pressure::default(),
         snapshots: Mutex::default(),
         dropped: Mutex::default(),
         blobs: Blobs::new(files, blobs),
@@ -114,6 +113,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         vfs,
         options,
     };
+    inner.measure_debt(&inner.read_state());
     for file in unsealed {
         inner.seal_bin(&file)?;
     }

@@ -1,6 +1,6 @@
 //! Figures about the database for people and tests.
 
-use super::Db;
+use super::{Db, StallStats};
 use crate::compaction::LevelTraffic;
 use crate::types::Seqno;
 
@@ -25,6 +25,8 @@ pub struct Stats {
     pub blob_files: usize,
     /// Why the database takes no more writes, if so.
     pub read_only: Option<String>,
+    /// How writers were held back.
+    pub stalls: StallStats,
     /// What flushing and merging wrote into each level since the database was opened.
     pub traffic: Vec<LevelTraffic>,
     /// Each keyspace, in the order of their making.
@@ -78,6 +80,7 @@ impl Db {
             snapshots: inner.snapshots.lock().values().sum(),
             blob_files: inner.blobs.count(),
             read_only: inner.fatal.get().cloned(),
+            stalls: inner.pressure.stats(),
             traffic: inner.traffic.levels(),
             keyspaces: keyspaces.collect(),
         }

@@ -1,4 +1,4 @@
-//! Committing: requirements, sequence numbers, log, memtable, visibility, durability; sealing memtables; back-pressure.
+//! Committing: requirements, sequence numbers, log, memtable, visibility, durability; sealing memtables.
 //!
 //! What is under the commit lock is short: the second look at the requirements (`require.rs`), sealing a full memtable, sequence numbers, a
 //! place in the queues. Writing the log, inserting and becoming visible go on beside others (`pipeline.rs`), syncing after that (`sync.rs`).
@@ -8,21 +8,19 @@
 //! - A batch's entries are in the memtable that goes with the log of its record: sealing waits until the pipeline is empty.
 //! - A batch is acknowledged as `Sync` only when the log is durable up to its record, with all blobs that are referred to by then.
 //! - After a failed sync nothing is written until reopening: nobody knows what the system forgot.
-//! - Memory is bounded: a batch is admitted when it fits into `write_buffer_bytes_max` beside the memtables and the batches on
-//!   their way into one. One that is larger than a memtable gets a memtable of its own.
+//! - Memory is bounded: a batch is admitted (`pressure.rs`) when it fits into `write_buffer_bytes_max` beside the memtables and the
+//!   batches on their way into one. One that is larger than a memtable gets a memtable of its own.
 
 use super::background::Job;
 use super::pipeline::{Place, Written};
 use super::{Commit, Inner};
 use crate::batch::{Op, WriteBatch};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::LogWriter;
 use crate::memtable::Memtable;
 use crate::types::{Durability, Seqno, Tag};
 use crate::version::ReadState;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// A batch that has its sequence numbers.
 struct Assigned {
@@ -38,16 +36,15 @@ impl Inner {
         self.check_writable()?;
         batch.validate(&self.options)?;
         let since = self.check_early(batch)?;
-        self.wait_for_room()?;
-        let bytes = self.admit(batch)?;
+        let admitted = self.admit(batch)?;
         if durability == Durability::Sync {
             // The log's sync does this too; here nobody else waits for it.
             for blob in &batch.blobs {
                 blob.inner.file.sync().map_err(|error| self.fail(error))?;
             }
         }
-        let committed = self.commit(batch, since, bytes.0);
-        drop(bytes);
+        let committed = self.commit(batch, since, admitted.bytes);
+        drop(admitted);
         let (seqno, written) = committed?;
         match (durability, written) {
             (Durability::Buffered, _) => {}
@@ -162,70 +159,6 @@ impl Inner {
         )
     }
 
-    /// Counts a batch's memory until the guard goes, when its entries are counted by their memtable. Waits for flushes while there is
-    /// no room.
-    fn admit(&self, batch: &WriteBatch) -> Result<Admitted<'_>> {
-        let bytes = batch.ops.iter().map(Memtable::entry_bytes).sum();
-        let max = self.options.write_buffer_bytes_max;
-        if bytes > max {
-            return Err(Error::invalid(format!(
-                "a batch takes {bytes} bytes of memory; the limit is {max} (write_buffer_bytes_max): commit it in parts"
-            )));
-        }
-        let fits = || {
-            let admitted = self.admitted_bytes.fetch_add(bytes, Ordering::SeqCst);
-            let state = self.read_state();
-            let used: usize = state.memtables().map(|memtable| memtable.bytes()).sum();
-            let fits = used.saturating_add(admitted).saturating_add(bytes) <= max;
-            if !fits {
-                self.admitted_bytes.fetch_sub(bytes, Ordering::SeqCst);
-            }
-            fits
-        };
-        if !fits() {
-            self.waiting_for_room.fetch_add(1, Ordering::SeqCst);
-            let waited = self.background.wait_until(fits, || {
-                // Only what is sealed is flushed.
-                if self.read_state().sealed.is_empty() {
-                    let mut commit = self.commit.lock();
-                    if commit.memtable_bytes > 0 && self.read_state().sealed.is_empty() {
-                        self.seal_memtable(&mut commit)?;
-                    }
-                }
-                self.check_background(Job::Flush)
-            });
-            self.waiting_for_room.fetch_sub(1, Ordering::SeqCst);
-            waited?;
-        }
-        Ok(Admitted(bytes, self))
-    }
-
-    /// Slows the writer down in proportion to the tables waiting in level 0, and stops it while too much waits for a flush.
-    fn wait_for_room(&self) -> Result<()> {
-        let state = self.read_state();
-        let slowdown = self.options.l0_tables_slowdown;
-        let level0 = |state: &ReadState| {
-            let live = state.version.values().filter(|tree| tree.dropped_at.is_none());
-            live.map(|tree| tree.levels[0].len()).max().unwrap_or(0)
-        };
-        let missing = |state: &ReadState| {
-            let waits_for_flush = state.sealed.len() > self.options.sealed_memtables_max;
-            let waits_for_merge = level0(state) >= 2 * slowdown;
-            if waits_for_flush { Some(Job::Flush) } else { waits_for_merge.then_some(Job::Compact) }
-        };
-        if missing(&state).is_some() {
-            return self.background.wait_until(
-                || missing(&self.read_state()).is_none(),
-                || missing(&self.read_state()).map_or(Ok(()), |job| self.check_background(job)),
-            );
-        }
-        let debt = level0(&state).saturating_sub(slowdown);
-        if debt > 0 {
-            std::thread::sleep(Duration::from_micros(200 * debt as u64));
-        }
-        Ok(())
-    }
-
     /// Ends log and manifest for a clean close, after the bins were sealed: what was written is durable when this returns.
     pub(super) fn finish_log(&self) -> Result<()> {
         let _no_more_commits = self.commit.lock();
@@ -243,17 +176,5 @@ fn insert(memtable: &Memtable, first: Seqno, ops: &[Op]) {
     for (n, op) in (0u64..).zip(ops) {
         let tag = Tag::new(Seqno(first.0 + n), op.kind);
         memtable.insert(op.keyspace, &op.key, tag, &op.value);
-    }
-}
-
-/// Bytes of a batch on its way into a memtable.
-struct Admitted<'a>(usize, &'a Inner);
-
-impl Drop for Admitted<'_> {
-    fn drop(&mut self) {
-        self.1.admitted_bytes.fetch_sub(self.0, Ordering::SeqCst);
-        if self.1.waiting_for_room.load(Ordering::SeqCst) > 0 {
-            self.1.background.wake();
-        }
     }
 }
