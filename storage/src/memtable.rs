@@ -81,6 +81,17 @@ impl MemtableIter {
         self.enter(node);
     }
 
+    /// Goes to the last entry before an internal key, or of all. O(log n).
+    pub(crate) fn seek_before(&mut self, before: Option<(&[u8], Tag)>) {
+        let probe = match before {
+            Some((user_key, tag)) => Probe::new(self.keyspace, user_key, tag),
+            // The manifest never gives the last number to a keyspace.
+            None => Probe::new(KeyspaceId(self.keyspace.0.saturating_add(1)), b"", Tag(u64::MAX)),
+        };
+        let node = self.table.entries.before(&probe);
+        self.enter(node);
+    }
+
     fn enter(&mut self, node: Option<NodeRef>) {
         let entries = &self.table.entries;
         self.node = node.filter(|node| entries.keyspace(*node) == self.keyspace);
@@ -102,6 +113,15 @@ impl MemtableIter {
         if let Some(node) = self.node {
             let next = self.table.entries.after(node);
             self.enter(next);
+        }
+    }
+
+    /// O(log n): links lead forward only.
+    pub(crate) fn prev(&mut self) {
+        if let Some(node) = self.node {
+            let entries = &self.table.entries;
+            let before = entries.before(&Probe::new(self.keyspace, &self.key, entries.tag(node)));
+            self.enter(before);
         }
     }
 }
@@ -144,5 +164,14 @@ mod tests {
             iter.next();
         }
         assert_eq!(seen, ["a5", "a1", "b3"]);
+        iter.seek_before(None);
+        seen.clear();
+        while iter.key().is_some() {
+            seen.push(iter.value());
+            iter.prev();
+        }
+        assert_eq!(seen, ["b3", "a1", "a5"]);
+        iter.seek_before(Some((b"a", Tag::seek(Seqno(4)))));
+        assert_eq!(iter.value(), "a5");
     }
 }

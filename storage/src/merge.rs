@@ -1,4 +1,4 @@
-//! The merging iterator: many sorted sources, one sorted stream, through a tree of losers.
+//! The merging iterator: many sorted sources, one sorted stream, through a tree of losers, forward or backward.
 //!
 //! Each inner node of the tree keeps the loser of the match between its two sides; the root's winner is the smallest
 //! entry. After the winner advances only the matches on its path are played again: one comparison a level (Knuth, TAOCP
@@ -11,6 +11,7 @@ use crate::types::{KeyspaceId, Tag, cmp_internal};
 use crate::version::{ReadState, Tree};
 use bytes::Bytes;
 use std::cmp::Ordering;
+use std::ops::Bound;
 use std::sync::Arc;
 
 pub(crate) enum Source {
@@ -45,6 +46,15 @@ impl Source {
         Ok(())
     }
 
+    fn seek_before(&mut self, before: Option<(&[u8], Tag)>) -> Result<()> {
+        match self {
+            Self::Memtable(iter) => iter.seek_before(before),
+            Self::Table(iter) => iter.seek_before(before)?,
+            Self::Level(iter) => iter.seek_before(before)?,
+        }
+        Ok(())
+    }
+
     fn next(&mut self) -> Result<()> {
         match self {
             Self::Memtable(iter) => iter.next(),
@@ -53,19 +63,48 @@ impl Source {
         }
         Ok(())
     }
+
+    fn prev(&mut self) -> Result<()> {
+        match self {
+            Self::Memtable(iter) => iter.prev(),
+            Self::Table(iter) => iter.prev()?,
+            Self::Level(iter) => iter.prev()?,
+        }
+        Ok(())
+    }
+}
+
+/// Tables of one sorted level: of a tree, without a copy of the list, or a choice of them.
+enum Run {
+    Level(Arc<Tree>, usize),
+    Chosen(Vec<Arc<Table>>),
+}
+
+impl Run {
+    fn tables(&self) -> &[Arc<Table>] {
+        match self {
+            Self::Level(tree, level) => tree.levels.get(*level).map_or(&[], |tables| tables),
+            Self::Chosen(tables) => tables,
+        }
+    }
 }
 
 /// The tables of one sorted level, one after the other, opened as they are reached.
 pub(crate) struct LevelIter {
-    tables: Vec<Arc<Table>>,
+    run: Run,
     caching: Caching,
     at: usize,
     table: Option<TableIter>,
 }
 
 impl LevelIter {
+    /// Over tables that are sorted and disjoint.
     pub(crate) fn new(tables: Vec<Arc<Table>>, caching: Caching) -> Self {
-        Self { tables, caching, at: 0, table: None }
+        Self { run: Run::Chosen(tables), caching, at: 0, table: None }
+    }
+
+    fn of_tree(tree: Arc<Tree>, level: usize) -> Self {
+        Self { run: Run::Level(tree, level), caching: Caching::Use, at: 0, table: None }
     }
 
     fn key(&self) -> Option<(&[u8], Tag)> {
@@ -73,26 +112,43 @@ impl LevelIter {
     }
 
     fn seek(&mut self, user_key: &[u8], tag: Tag) -> Result<()> {
-        self.at = self.tables.partition_point(|table| &table.properties.largest[..] < user_key);
-        self.enter(user_key, tag)
+        self.at = self.run.tables().partition_point(|table| &table.properties.largest[..] < user_key);
+        self.enter_forward(|table| table.seek(user_key, tag))
+    }
+
+    fn seek_before(&mut self, before: Option<(&[u8], Tag)>) -> Result<()> {
+        let tables = self.run.tables();
+        self.at = before.map_or(tables.len(), |(user_key, _)| {
+            tables.partition_point(|table| &table.properties.smallest[..] <= user_key)
+        });
+        self.enter_backward(|table| table.seek_before(before))
     }
 
     fn next(&mut self) -> Result<()> {
-        if let Some(table) = &mut self.table {
-            table.next()?;
-        }
-        if self.key().is_none() && self.table.is_some() {
+        let Some(table) = &mut self.table else { return Ok(()) };
+        table.next()?;
+        if table.key().is_none() {
             self.at += 1;
-            self.enter(b"", Tag(u64::MAX))?;
+            self.enter_forward(|table| table.seek(b"", Tag(u64::MAX)))?;
         }
         Ok(())
     }
 
-    fn enter(&mut self, user_key: &[u8], tag: Tag) -> Result<()> {
+    fn prev(&mut self) -> Result<()> {
+        let Some(table) = &mut self.table else { return Ok(()) };
+        table.prev()?;
+        if table.key().is_none() {
+            self.enter_backward(|table| table.seek_before(None))?;
+        }
+        Ok(())
+    }
+
+    /// Enters the first table from `at` on that has something.
+    fn enter_forward(&mut self, seek: impl Fn(&mut TableIter) -> Result<()>) -> Result<()> {
         self.table = None;
-        while let Some(table) = self.tables.get(self.at) {
+        while let Some(table) = self.run.tables().get(self.at) {
             let mut iter = TableIter::new(table.clone(), self.caching);
-            iter.seek(user_key, tag)?;
+            seek(&mut iter)?;
             if iter.key().is_some() {
                 self.table = Some(iter);
                 return Ok(());
@@ -101,30 +157,51 @@ impl LevelIter {
         }
         Ok(())
     }
+
+    /// Enters the last table before `at` that has something.
+    fn enter_backward(&mut self, seek: impl Fn(&mut TableIter) -> Result<()>) -> Result<()> {
+        self.table = None;
+        while let Some(at) = self.at.checked_sub(1) {
+            self.at = at;
+            let Some(table) = self.run.tables().get(at) else { return Ok(()) };
+            let mut iter = TableIter::new(table.clone(), self.caching);
+            seek(&mut iter)?;
+            if iter.key().is_some() {
+                self.table = Some(iter);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Everything under one keyspace in a read state, deletions and old versions included.
-pub(crate) fn sources(state: &ReadState, keyspace: KeyspaceId) -> Vec<Source> {
+/// Everything of one keyspace in a read state that can be in a range, deletions and old versions included. Levels are not cut: who
+/// seeks inside the range reads nothing outside of it but what lies in the same tables.
+pub(crate) fn sources(
+    state: &ReadState,
+    keyspace: KeyspaceId,
+    range: (Bound<&[u8]>, Bound<&[u8]>),
+) -> Vec<Source> {
     let memtables = state.memtables().filter(|memtable| !memtable.is_empty());
     let mut sources: Vec<Source> =
         memtables.map(|memtable| Source::Memtable(MemtableIter::new(memtable.clone(), keyspace))).collect();
     if let Some(tree) = state.tree(keyspace) {
-        sources.extend(tree_sources(tree));
+        let (top, deeper) = tree.levels.split_at(1);
+        let top = top.iter().flatten().filter(|table| table.meets(range));
+        sources.extend(top.map(|table| Source::Table(TableIter::new(table.clone(), Caching::Use))));
+        let deeper = (1..).zip(deeper).filter(|(_, tables)| !tables.is_empty());
+        sources.extend(deeper.map(|(level, _)| Source::Level(LevelIter::of_tree(tree.clone(), level))));
     }
     sources
 }
 
-fn tree_sources(tree: &Tree) -> impl Iterator<Item = Source> {
-    let (top, deeper) = tree.levels.split_at(1);
-    let top = top.iter().flatten().map(|table| Source::Table(TableIter::new(table.clone(), Caching::Use)));
-    let deeper = deeper.iter().filter(|level| !level.is_empty());
-    top.chain(deeper.map(|level| Source::Level(LevelIter::new(level.clone(), Caching::Use))))
-}
-
+/// Goes on in the direction of its last seek.
 pub(crate) struct MergeIter {
     sources: Vec<Source>,
     /// `tree[0]` is the winner; `tree[1..]` the losers. Source `i` is the leaf `sources.len() + i`.
     tree: Vec<usize>,
+    /// What wins: `Less` going forward, `Greater` going backward.
+    winning: Ordering,
 }
 
 const NOBODY: usize = usize::MAX;
@@ -133,19 +210,28 @@ impl MergeIter {
     /// Not yet anywhere: seek first.
     pub(crate) fn new(sources: Vec<Source>) -> Self {
         let tree = vec![NOBODY; sources.len()];
-        Self { sources, tree }
+        Self { sources, tree, winning: Ordering::Less }
     }
 
     /// Goes to the first entry at or after an internal key. O(n log n) for n sources.
     pub(crate) fn seek(&mut self, user_key: &[u8], tag: Tag) -> Result<()> {
-        for source in &mut self.sources {
-            source.seek(user_key, tag)?;
-        }
-        self.tree.fill(NOBODY);
-        for source in 0..self.sources.len() {
-            self.play(source);
-        }
+        self.winning = Ordering::Less;
+        self.sources.iter_mut().try_for_each(|source| source.seek(user_key, tag))?;
+        self.play_all();
         Ok(())
+    }
+
+    /// Goes to the last entry before an internal key, or of all. O(n log n) for n sources.
+    pub(crate) fn seek_before(&mut self, before: Option<(&[u8], Tag)>) -> Result<()> {
+        self.winning = Ordering::Greater;
+        self.sources.iter_mut().try_for_each(|source| source.seek_before(before))?;
+        self.play_all();
+        Ok(())
+    }
+
+    fn play_all(&mut self) {
+        self.tree.fill(NOBODY);
+        (0..self.sources.len()).for_each(|source| self.play(source));
     }
 
     fn winner(&self) -> Option<&Source> {
@@ -165,11 +251,20 @@ impl MergeIter {
         self.winner().map(Source::value).unwrap_or_default()
     }
 
-    /// O(log n) comparisons.
+    /// After [`Self::seek`]. O(log n) comparisons.
     pub(crate) fn next(&mut self) -> Result<()> {
+        self.step(Source::next)
+    }
+
+    /// After [`Self::seek_before`]. O(log n) comparisons.
+    pub(crate) fn prev(&mut self) -> Result<()> {
+        self.step(Source::prev)
+    }
+
+    fn step(&mut self, step: impl FnOnce(&mut Source) -> Result<()>) -> Result<()> {
         let Some(&winner) = self.tree.first() else { return Ok(()) };
         if let Some(source) = self.sources.get_mut(winner) {
-            source.next()?;
+            step(source)?;
             self.play(winner);
         }
         Ok(())
@@ -203,7 +298,7 @@ impl MergeIter {
     fn is_before(&self, a: usize, b: usize) -> bool {
         let key = |source: usize| self.sources.get(source).and_then(Source::key);
         match (key(a), key(b)) {
-            (Some(a), Some(b)) => cmp_internal(a, b) == Ordering::Less,
+            (Some(a), Some(b)) => cmp_internal(a, b) == self.winning,
             (a, _) => a.is_some(),
         }
     }
@@ -240,6 +335,18 @@ mod tests {
                     merged.next().unwrap();
                 }
                 let expected: Vec<_> = expected.iter().copied().filter(|(key, _)| *key >= from).collect();
+                prop_assert_eq!(found, expected);
+            }
+            for before in [None, Some(from)] {
+                let bytes = from.to_be_bytes();
+                merged.seek_before(before.map(|_| (&bytes[..], Tag(u64::MAX)))).unwrap();
+                let mut found = Vec::new();
+                while let Some((key, tag)) = merged.key() {
+                    found.push((u16::from_be_bytes(key.try_into().unwrap()), std::cmp::Reverse(tag.seqno().0)));
+                    merged.prev().unwrap();
+                }
+                let is_before = |key: u16| before.is_none_or(|before| key < before);
+                let expected: Vec<_> = expected.iter().copied().filter(|(key, _)| is_before(*key)).rev().collect();
                 prop_assert_eq!(found, expected);
             }
         }

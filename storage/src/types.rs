@@ -62,8 +62,6 @@ impl Kind {
 pub(crate) struct Tag(pub u64);
 
 impl Tag {
-    pub(crate) const LEN: usize = 8;
-
     pub(crate) fn new(seqno: Seqno, kind: Kind) -> Self {
         Self(seqno.0 << 8 | kind as u64)
     }

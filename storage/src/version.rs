@@ -128,7 +128,7 @@ impl ReadState {
     pub(crate) fn get_version(
         &self,
         keyspace: KeyspaceId,
-        key: &Bytes,
+        key: &[u8],
         seqno: Seqno,
     ) -> Result<Option<(Tag, Bytes)>> {
         for memtable in self.memtables() {
@@ -140,12 +140,7 @@ impl ReadState {
     }
 
     /// As [`Self::get_version`], without deletions.
-    pub(crate) fn get(
-        &self,
-        keyspace: KeyspaceId,
-        key: &Bytes,
-        seqno: Seqno,
-    ) -> Result<Option<(Tag, Bytes)>> {
+    pub(crate) fn get(&self, keyspace: KeyspaceId, key: &[u8], seqno: Seqno) -> Result<Option<(Tag, Bytes)>> {
         let found = self.get_version(keyspace, key, seqno)?;
         Ok(found.filter(|(tag, _)| tag.kind() != Some(Kind::Tombstone)))
     }

@@ -109,14 +109,30 @@ fn check(keyspace: &Keyspace, snapshot: Option<&Snapshot>, model: &Model, probe:
         (Bound::Excluded(low.clone()), Bound::Excluded(low.clone())),
         (Bound::Unbounded, Bound::Included(high)),
     ];
-    for range in ends {
+    for (n, range) in ends.into_iter().enumerate() {
         let iter = match snapshot {
             Some(snapshot) => snapshot.range(keyspace, range.clone()),
             None => keyspace.range(range.clone()),
         };
         let expected = model.iter().filter(|(key, _)| range.contains(*key));
         assert!(contents(iter).iter().map(|(k, v)| (k, v)).eq(expected), "{range:?}");
+        if n != usize::from(probe) % 6 {
+            continue;
+        }
+        let iter = match snapshot {
+            Some(snapshot) => snapshot.range(keyspace, range.clone()),
+            None => keyspace.range(range.clone()),
+        };
+        check_both_ends(iter, model, &range, probe);
     }
+    let keys: Vec<Vec<u8>> = (0..=255).step_by(5).map(|k: u8| key(k.wrapping_mul(probe | 1))).collect();
+    let found = match snapshot {
+        Some(snapshot) => snapshot.multi_get(keyspace, &keys).unwrap(),
+        None => keyspace.multi_get(&keys).unwrap(),
+    };
+    assert!(
+        found.iter().map(|found| found.as_deref()).eq(keys.iter().map(|key| model.get(key).map(|v| &v[..])))
+    );
     for prefix in [&low[..low.len() / 2], &[], &[0xff], &[0xff, 0xff]] {
         let iter = match snapshot {
             Some(snapshot) => snapshot.prefix(keyspace, prefix),
@@ -125,6 +141,33 @@ fn check(keyspace: &Keyspace, snapshot: Option<&Snapshot>, model: &Model, probe:
         let expected = model.iter().filter(|(key, _)| key.starts_with(prefix));
         assert!(contents(iter).iter().map(|(k, v)| (k, v)).eq(expected), "prefix {prefix:?}");
     }
+}
+
+/// Steps from both ends, in an order that `pattern` gives, until they meet; and then again from a place within.
+fn check_both_ends(mut iter: Iter, model: &Model, range: &(Bound<Vec<u8>>, Bound<Vec<u8>>), pattern: u8) {
+    let mut left: std::collections::VecDeque<_> =
+        model.iter().filter(|(key, _)| range.contains(*key)).collect();
+    let mut turns = (0..).map(|n| pattern.rotate_left(n) & 1 == 0);
+    let mut seek = Some(key(pattern)).filter(|_| pattern.is_multiple_of(3));
+    let mut given_back: Option<Vec<u8>> = None;
+    loop {
+        let forward = turns.next().unwrap();
+        let (found, expected) =
+            if forward { (iter.next(), left.pop_front()) } else { (iter.next_back(), left.pop_back()) };
+        let found =
+            found.map(|entry| entry.unwrap()).map(|e| (e.key().to_vec(), e.value().unwrap().to_vec()));
+        assert_eq!(found.as_ref().map(|(k, v)| (k, v)), expected, "{range:?}");
+        let Some((key, _)) = expected else { break };
+        if !forward {
+            given_back = Some(key.clone());
+        }
+        if let Some(to) = seek.take() {
+            iter.seek(&to);
+            let is_left = |key: &Vec<u8>| *key >= to && given_back.as_ref().is_none_or(|given| key < given);
+            left = model.iter().filter(|(key, _)| range.contains(*key) && is_left(key)).collect();
+        }
+    }
+    assert!(iter.next().is_none() && iter.next_back().is_none());
 }
 
 fn contents(iter: Iter) -> Vec<(Vec<u8>, Vec<u8>)> {

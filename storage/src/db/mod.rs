@@ -8,7 +8,9 @@
 mod background;
 mod blobs;
 mod checkpoint;
+mod iter;
 mod keyspaces;
+mod multi_get;
 mod open;
 mod pipeline;
 mod pressure;
@@ -22,8 +24,8 @@ mod write;
 
 pub use blobs::BlobFileInfo;
 pub use checkpoint::CheckpointReport;
+pub use iter::{Entry, Iter};
 pub use pressure::StallStats;
-pub use read::{Entry, Iter};
 pub use snapshot::Snapshot;
 pub use stats::{KeyspaceStats, Stats};
 pub use verify::{Problem, VerifyProgress, VerifyReport};
@@ -46,7 +48,6 @@ use parking_lot::{Mutex, RwLock};
 use pipeline::{LogQueue, Publisher};
 use pressure::Pressure;
 use std::collections::BTreeMap;
-use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -317,16 +318,6 @@ impl Keyspace {
         let mut batch = WriteBatch::default();
         batch.delete(self, key);
         self.db.write(batch, Durability::Sync)
-    }
-
-    /// The entries with keys in a range, ascending, as of now.
-    pub fn range<R: RangeBounds<Vec<u8>>>(&self, range: R) -> Iter {
-        self.db.snapshot().range(self, range)
-    }
-
-    /// The entries whose keys begin with `prefix`, ascending, as of now.
-    pub fn prefix(&self, prefix: &[u8]) -> Iter {
-        self.db.snapshot().prefix(self, prefix)
     }
 }
 

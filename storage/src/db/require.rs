@@ -15,6 +15,7 @@ use crate::merge::{MergeIter, sources};
 use crate::types::{KeyspaceId, Seqno, Tag};
 use crate::version::{ReadState, Tree};
 use bytes::Bytes;
+use std::ops::Bound;
 use std::sync::Arc;
 
 impl Inner {
@@ -93,9 +94,10 @@ fn is_unchanged(state: &ReadState, keyspace: KeyspaceId, prefix: &Bytes, since: 
         }
         young.version = Arc::new([(keyspace, Arc::new(tree))].into());
     }
-    let mut merged = MergeIter::new(sources(&young, keyspace));
-    merged.seek(prefix, Tag(u64::MAX))?;
     let end = after_prefix(prefix);
+    let range = (Bound::Included(&prefix[..]), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+    let mut merged = MergeIter::new(sources(&young, keyspace, range));
+    merged.seek(prefix, Tag(u64::MAX))?;
     while let Some((key, tag)) = merged.key() {
         if end.as_ref().is_some_and(|end| key >= &end[..]) {
             break;

@@ -3,11 +3,10 @@
 //! Compaction keeps, for each key, the newest version in each stripe between two registered numbers; a retired blob file is
 //! unlinked only when no registered number is older than its retirement.
 
-use super::{Inner, Iter, Keyspace};
+use super::{Inner, Keyspace};
 use crate::error::Result;
 use crate::types::{BlobRef, Seqno};
 use bytes::Bytes;
-use std::ops::RangeBounds;
 use std::sync::Arc;
 
 /// What the database held when it was taken, until it is dropped. Clones are cheap.
@@ -88,15 +87,5 @@ impl Snapshot {
     /// As [`Keyspace::get`].
     pub fn blob_ref(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<(BlobRef, Seqno)>> {
         self.inner().blob_ref(keyspace.id(), key, Some(self.seqno()))
-    }
-
-    /// As [`Keyspace::range`], as of the snapshot.
-    pub fn range<R: RangeBounds<Vec<u8>>>(&self, keyspace: &Keyspace, range: R) -> Iter {
-        Iter::new(self.clone(), keyspace.id(), range.start_bound().cloned(), range.end_bound().cloned())
-    }
-
-    /// As [`Keyspace::prefix`], as of the snapshot.
-    pub fn prefix(&self, keyspace: &Keyspace, prefix: &[u8]) -> Iter {
-        Iter::prefix(self.clone(), keyspace.id(), prefix)
     }
 }

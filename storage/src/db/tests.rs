@@ -422,3 +422,46 @@ fn traffic_counts_what_each_level_read_and_wrote() {
     assert_eq!((merged.jobs, merged.read_bytes), (1, traffic[0].written_bytes));
     assert_eq!(db.stats().keyspaces[0].levels[1], (1, merged.written_bytes));
 }
+
+/// Both directions pass over versions that the snapshot may not see, one by one or, of a key that has many, by a seek.
+#[test]
+fn a_snapshot_iterates_over_a_key_with_many_versions() {
+    for versions in [1, 2, 15, 16, 17, 33, 100] {
+        everywhere(|db, ks, settle| {
+            for key in ["a", "c"] {
+                ks.put(key, "0").unwrap();
+            }
+            let mut snapshots = vec![(db.snapshot(), None)];
+            for version in 0..versions {
+                let value = format!("{version}");
+                let seqno = ks.put("b", value.clone()).unwrap();
+                snapshots.push((db.snapshot(), Some((value, seqno))));
+            }
+            ks.delete("b").unwrap();
+            snapshots.push((db.snapshot(), None));
+            settle();
+            for (snapshot, b) in &snapshots {
+                let b = b.as_ref().map(|(value, seqno)| ("b".to_owned(), value.clone(), Some(*seqno)));
+                let mut expected: Vec<_> = [
+                    Some(("a".to_owned(), "0".to_owned(), None)),
+                    b,
+                    Some(("c".to_owned(), "0".to_owned(), None)),
+                ]
+                .into_iter()
+                .flatten()
+                .collect();
+                let check = |entries: Vec<Entry>, expected: &[(String, String, Option<Seqno>)]| {
+                    assert_eq!(entries.len(), expected.len());
+                    for (entry, (key, value, seqno)) in entries.iter().zip(expected) {
+                        assert_eq!(entry.key(), key.as_bytes());
+                        assert_eq!(entry.value().unwrap(), value.as_bytes());
+                        assert!(seqno.is_none_or(|seqno| entry.seqno() == seqno));
+                    }
+                };
+                check(snapshot.range(ks, ..).map(Result::unwrap).collect(), &expected);
+                expected.reverse();
+                check(snapshot.range(ks, ..).rev().map(Result::unwrap).collect(), &expected);
+            }
+        });
+    }
+}

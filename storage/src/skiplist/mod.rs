@@ -175,6 +175,13 @@ impl Skiplist {
         found.present()
     }
 
+    /// The last entry before a key. O(log n).
+    pub(crate) fn before(&self, key: &Probe) -> Option<NodeRef> {
+        let mut found = NodeRef::HEAD;
+        self.search(key, |_, before, _| found = before);
+        (found != NodeRef::HEAD).then_some(found)
+    }
+
     /// The entry after another. O(1).
     pub(crate) fn after(&self, node: NodeRef) -> Option<NodeRef> {
         NodeRef(self.link(node, 0).load(Acquire)).present()

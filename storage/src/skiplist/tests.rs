@@ -56,6 +56,13 @@ proptest! {
             let found = contents_from(&list, &probe);
             let is_of = list.at_or_after(&probe).is_some_and(|node| list.is_of(node, &probe));
             let first_is_of = expected.first().is_some_and(|((k, u, _), _)| (*k, u) == (keyspace, &key));
+            let before = list.before(&probe).map(|node| {
+                let mut key = Vec::new();
+                list.copy_key(node, &mut key);
+                (list.keyspace(node).0, key, Reverse(list.tag(node).seqno().0))
+            });
+            let expected_before = model.range(..(keyspace, key.clone(), Reverse(seqno))).next_back();
+            prop_assert_eq!(before.as_ref(), expected_before.map(|(key, _)| key));
             prop_assert_eq!(is_of, first_is_of);
             prop_assert_eq!(found, expected);
         }

@@ -7,8 +7,8 @@
 //!               crc = CRC32(file id u64, offset u64, payload, encoding)
 //!               payload of a compressed block := original length u32 | compressed bytes
 //! data_block, index_partition, top_index payload := entry* restart u32* restart count u32
-//! entry      := shared varint | unshared varint | value length varint | key suffix | value
-//!               key = user key, then tag u64 (sequence number << 8 | kind); a restart's entry shares nothing
+//! entry      := shared varint | unshared varint | value length varint | suffix of the user key | tag u64 | value
+//!               shared, unshared: bytes of the user key; a restart's entry shares nothing. tag: sequence number << 8 | kind
 //! value      := in a data block the value or blob reference; in an index the handle of a block whose last key is the key
 //! handle     := offset varint | length varint (payload, encoding and crc)
 //! filter     := binary fuse filter, 8 bit: descriptor (20) | fingerprints; over XXH3-64 of the user keys

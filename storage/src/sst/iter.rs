@@ -1,4 +1,4 @@
-//! A forward cursor over a table: top index, partition, data block.
+//! A cursor over a table, forward and backward: top index, partition, data block.
 
 use super::block::BlockIter;
 use super::table::{Caching, Table};
@@ -7,6 +7,7 @@ use crate::types::Tag;
 use bytes::Bytes;
 use std::sync::Arc;
 
+/// Goes on in the direction of its last seek: [`Self::next`] after [`Self::seek`], [`Self::prev`] after [`Self::seek_before`].
 pub(crate) struct TableIter {
     table: Arc<Table>,
     caching: Caching,
@@ -31,28 +32,25 @@ impl TableIter {
 
     /// Goes to the first entry at or after an internal key.
     pub(crate) fn seek(&mut self, user_key: &[u8], tag: Tag) -> Result<()> {
-        (self.partition, self.data) = (None, None);
-        let top = match self.top.take() {
-            Some(top) => top,
-            None => self.table.top_index(self.caching)?,
+        self.enter(|block| block.seek(user_key, tag), |block| block.seek(user_key, tag))?;
+        self.skip_forward()
+    }
+
+    /// Goes to the last entry before an internal key, or of all.
+    pub(crate) fn seek_before(&mut self, before: Option<(&[u8], Tag)>) -> Result<()> {
+        let Some((user_key, tag)) = before else {
+            self.enter(BlockIter::seek_to_last, BlockIter::seek_to_last)?;
+            return self.skip_backward();
         };
-        let top = self.top.insert(top);
-        top.seek(user_key, tag);
-        self.table.check(top)?;
-        if top.key().is_none() {
-            return Ok(());
-        }
-        let mut partition = self.table.child(top, self.caching)?;
-        partition.seek(user_key, tag);
-        self.table.check(&partition)?;
-        if partition.key().is_some() {
-            let mut data = self.table.child(&partition, self.caching)?;
-            data.seek(user_key, tag);
-            self.table.check(&data)?;
-            self.data = Some(data);
-        }
-        self.partition = Some(partition);
-        self.skip_exhausted()
+        // The child that the first index entry at or after the key names has what is before the key, unless all of it comes after.
+        let choose = |index: &mut BlockIter| {
+            index.seek(user_key, tag);
+            if index.key().is_none() {
+                index.seek_to_last();
+            }
+        };
+        self.enter(choose, |data| data.seek_before(user_key, tag))?;
+        self.skip_backward()
     }
 
     pub(crate) fn next(&mut self) -> Result<()> {
@@ -60,33 +58,71 @@ impl TableIter {
             data.next();
             self.table.check(data)?;
         }
-        self.skip_exhausted()
+        self.skip_forward()
     }
 
-    /// While the data block is at its end, enters the next one; while the partition is, the next partition.
-    fn skip_exhausted(&mut self) -> Result<()> {
+    pub(crate) fn prev(&mut self) -> Result<()> {
+        if let Some(data) = &mut self.data {
+            data.prev();
+            self.table.check(data)?;
+        }
+        self.skip_backward()
+    }
+
+    /// Goes down from the top: `choose` picks an entry of each index, `find` one of the data block.
+    fn enter(&mut self, choose: impl Fn(&mut BlockIter), find: impl FnOnce(&mut BlockIter)) -> Result<()> {
+        (self.partition, self.data) = (None, None);
+        let mut top = match self.top.take() {
+            Some(top) => top,
+            None => self.table.top_index(self.caching)?,
+        };
+        choose(&mut top);
+        self.table.check(&top)?;
+        let top = self.top.insert(top);
+        if top.key().is_none() {
+            return Ok(());
+        }
+        let partition = self.partition.insert(self.table.child(top, self.caching)?);
+        choose(partition);
+        self.table.check(partition)?;
+        if partition.key().is_some() {
+            let data = self.data.insert(self.table.child(partition, self.caching)?);
+            find(data);
+            self.table.check(data)?;
+        }
+        Ok(())
+    }
+
+    fn skip_forward(&mut self) -> Result<()> {
+        self.skip_exhausted(BlockIter::next, BlockIter::seek_to_first)
+    }
+
+    fn skip_backward(&mut self) -> Result<()> {
+        self.skip_exhausted(BlockIter::prev, BlockIter::seek_to_last)
+    }
+
+    /// While the data block is at its end, enters the next one in this direction; while the partition is, the next partition.
+    fn skip_exhausted(&mut self, step: fn(&mut BlockIter), begin: fn(&mut BlockIter)) -> Result<()> {
         while self.key().is_none() {
             self.data = None;
             let (Some(top), Some(partition)) = (&mut self.top, &mut self.partition) else { return Ok(()) };
-            partition.next();
+            step(partition);
             self.table.check(partition)?;
             if partition.key().is_none() {
-                top.next();
+                step(top);
                 self.table.check(top)?;
                 if top.key().is_none() {
                     self.partition = None;
                     return Ok(());
                 }
-                let mut next = self.table.child(top, self.caching)?;
-                next.seek_to_first();
-                self.table.check(&next)?;
-                *partition = next;
+                *partition = self.table.child(top, self.caching)?;
+                begin(partition);
+                self.table.check(partition)?;
             }
             if partition.key().is_some() {
-                let mut data = self.table.child(partition, self.caching)?;
-                data.seek_to_first();
-                self.table.check(&data)?;
-                self.data = Some(data);
+                let data = self.data.insert(self.table.child(partition, self.caching)?);
+                begin(data);
+                self.table.check(data)?;
             }
         }
         Ok(())

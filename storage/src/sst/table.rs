@@ -1,6 +1,6 @@
 //! An open table: point look-ups, and the blocks for its iterator.
 
-use super::block::{BlockCache, BlockIter, open_block};
+use super::block::{BlockCache, BlockIter, Broken, Hit, find, open_block};
 use super::filter::{TableFilter, hash_key};
 use super::format::{BlockHandle, FOOTER_BYTES, Footer, HEADER_BYTES, Properties, check_header};
 use crate::error::{Error, Result};
@@ -8,6 +8,7 @@ use crate::open_files::OpenFiles;
 use crate::types::{FileId, Seqno, Tag};
 use crate::vfs::VfsFile;
 use bytes::Bytes;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,31 +140,35 @@ impl Table {
         Ok(BlockIter::new(self.block(self.footer.top_index, caching)?))
     }
 
-    /// Whether the table can have a key, by its filter. A filter that the cache could not keep is not asked: to read all of it for each
-    /// look-up costs more than the one block that it may save.
-    fn may_contain(&self, user_key: &[u8]) -> Result<bool> {
+    /// The filter, unless the cache could not keep it: to read all of it for each look-up costs more than the one block that it
+    /// may save.
+    pub(super) fn filter(&self) -> Result<Option<TableFilter>> {
         let handle = self.footer.filter;
         if handle.len == 0 || u64::from(handle.len) > self.cache.shard_capacity() / 2 {
-            return Ok(true);
+            return Ok(None);
         }
-        let filter = TableFilter::open(self.block(handle, Caching::Use)?)
-            .ok_or_else(|| self.corruption(handle.offset, "its filter makes no sense"))?;
-        Ok(filter.may_contain(hash_key(user_key)))
+        let filter = TableFilter::open(self.block(handle, Caching::Use)?);
+        filter.map(Some).ok_or_else(|| self.corruption(handle.offset, "its filter makes no sense"))
     }
 
     /// The block that the index entry under the cursor names.
     pub(super) fn child(&self, index: &BlockIter, caching: Caching) -> Result<BlockIter> {
+        self.child_block(index, caching).map(BlockIter::new)
+    }
+
+    pub(super) fn child_block(&self, index: &BlockIter, caching: Caching) -> Result<Bytes> {
         let handle = BlockHandle::decode(&index.value())
             .ok_or_else(|| self.corruption(0, "an index entry makes no sense"))?;
-        Ok(BlockIter::new(self.block(handle, caching)?))
+        self.block(handle, caching)
     }
 
     /// An error if the cursor stopped because its block makes no sense.
     pub(super) fn check(&self, iter: &BlockIter) -> Result<()> {
-        if iter.is_broken() {
-            return Err(self.corruption(0, "a block's entries make no sense although its checksum holds"));
-        }
-        Ok(())
+        if iter.is_broken() { Err(self.broken()) } else { Ok(()) }
+    }
+
+    fn broken(&self) -> Error {
+        self.corruption(0, "a block's entries make no sense although its checksum holds")
     }
 
     /// Whether the table's key range has this key.
@@ -171,27 +176,49 @@ impl Table {
         &self.properties.smallest[..] <= user_key && user_key <= &self.properties.largest[..]
     }
 
-    /// The newest version of a key that a reader at `seqno` may see: at most one index partition and one data block are read.
+    /// Whether the table's key range has keys of this one.
+    pub(crate) fn meets(&self, (start, end): (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
+        let Properties { smallest, largest, .. } = &self.properties;
+        let begins_after = match end {
+            Bound::Included(end) => &smallest[..] > end,
+            Bound::Excluded(end) => &smallest[..] >= end,
+            Bound::Unbounded => false,
+        };
+        let ends_before = match start {
+            Bound::Included(start) => &largest[..] < start,
+            Bound::Excluded(start) => &largest[..] <= start,
+            Bound::Unbounded => false,
+        };
+        !begins_after && !ends_before
+    }
+
+    /// The newest version of a key that a reader at `seqno` may see: at most one index partition and one data block are read. Of
+    /// what is in the cache nothing is allocated but the value.
     pub(crate) fn get(&self, user_key: &[u8], seqno: Seqno) -> Result<Option<(Tag, Bytes)>> {
-        if !self.may_contain(user_key)? {
+        if self.filter()?.is_some_and(|filter| !filter.may_contain(hash_key(user_key))) {
             return Ok(None);
         }
         let tag = Tag::seek(seqno);
-        let mut top = self.top_index(Caching::Use)?;
-        top.seek(user_key, tag);
-        self.check(&top)?;
-        if top.key().is_none() {
-            return Ok(None);
-        }
-        let mut partition = self.child(&top, Caching::Use)?;
-        partition.seek(user_key, tag);
-        self.check(&partition)?;
-        if partition.key().is_none() {
-            return Ok(None);
-        }
-        let mut data = self.child(&partition, Caching::Use)?;
-        data.seek(user_key, tag);
-        self.check(&data)?;
-        Ok(data.key().filter(|(found, _)| *found == user_key).map(|(_, tag)| (tag, data.value())))
+        let top = self.block(self.footer.top_index, Caching::Use)?;
+        let Some(partition) = self.find_child(&top, user_key, tag)? else { return Ok(None) };
+        let partition = self.block(partition, Caching::Use)?;
+        let Some(data) = self.find_child(&partition, user_key, tag)? else { return Ok(None) };
+        self.get_in(&self.block(data, Caching::Use)?, user_key, tag)
+    }
+
+    fn find_child(&self, index: &Bytes, user_key: &[u8], tag: Tag) -> Result<Option<BlockHandle>> {
+        let Some(hit) = find(index, user_key, tag).map_err(|Broken| self.broken())? else { return Ok(None) };
+        let handle = index.get(hit.value).and_then(BlockHandle::decode);
+        handle.map(Some).ok_or_else(|| self.corruption(0, "an index entry makes no sense"))
+    }
+
+    /// The version in a data block. A value that is a small part of its block is copied, lest it keep all of it in memory.
+    pub(super) fn get_in(&self, data: &Bytes, user_key: &[u8], tag: Tag) -> Result<Option<(Tag, Bytes)>> {
+        let hit = find(data, user_key, tag).map_err(|Broken| self.broken())?;
+        Ok(hit.filter(|hit| hit.same_key).map(|Hit { tag, value, .. }| {
+            let is_small = value.len() < data.len() / 2;
+            let value = data.slice(value);
+            (tag, if is_small { Bytes::copy_from_slice(&value) } else { value })
+        }))
     }
 }

@@ -48,6 +48,17 @@ fn scan(table: &Arc<Table>, from: &[u8]) -> crate::Result<Vec<(Vec<u8>, u64, Byt
     Ok(all)
 }
 
+fn scan_back(table: &Arc<Table>, before: Option<(&[u8], Tag)>) -> crate::Result<Vec<(Vec<u8>, u64)>> {
+    let mut iter = TableIter::new(table.clone(), Caching::Bypass);
+    iter.seek_before(before)?;
+    let mut all = Vec::new();
+    while let Some((key, tag)) = iter.key() {
+        all.push((key.to_vec(), tag.seqno().0));
+        iter.prev()?;
+    }
+    Ok(all)
+}
+
 fn model_strategy() -> impl Strategy<Value = Model> {
     let key = prop::collection::vec(prop_oneof![Just(b'a'), Just(b'b'), any::<u8>()], 0..6);
     let value = prop::collection::vec(any::<u8>(), 0..40);
@@ -82,6 +93,19 @@ proptest! {
             .map(|((key, seqno), value)| (key.clone(), seqno.0, Bytes::from(value.clone())))
             .collect();
         prop_assert_eq!(scan(&table, &probe).unwrap(), expected);
+
+        let before = (probe.clone(), std::cmp::Reverse(at));
+        let tag = Tag::new(Seqno(at), Kind::Value);
+        let expected: Vec<_> = model.range(..before).rev().map(|((key, seqno), _)| (key.clone(), seqno.0)).collect();
+        prop_assert_eq!(scan_back(&table, Some((&probe, tag))).unwrap(), expected);
+        let expected: Vec<_> = model.keys().rev().map(|(key, seqno)| (key.clone(), seqno.0)).collect();
+        prop_assert_eq!(scan_back(&table, None).unwrap(), expected);
+
+        let keys: std::collections::BTreeSet<_> = model.keys().map(|(key, _)| key).chain([&probe]).collect();
+        let mut many = Probe::new(&table).unwrap();
+        for key in keys {
+            prop_assert_eq!(many.get(key, Seqno(at)).unwrap(), table.get(key, Seqno(at)).unwrap());
+        }
     }
 }
 
