@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! record := first seqno varint | count varint | op*
-//! op     := kind u8 (0 tombstone, 1 value, 2 blob reference) | keyspace varint | key bytes | value bytes (not for 0)
+//! op     := kind u8 (0 tombstone, 1 value, 2 blob reference, 3 range tombstone) | keyspace varint | key bytes | value bytes (not for 0)
 //! ```
 //!
 //! The n-th op has the sequence number `first + n`, so that every entry's internal key is unique.
@@ -125,6 +125,29 @@ impl WriteBatch {
         self.ops.push(Op { kind: Kind::Tombstone, keyspace: keyspace.id(), key, value: Bytes::new() });
     }
 
+    /// Removes all keys from `start` up to but not including `end`, at the cost of one write, however many there are. What the batch puts
+    /// into the range after this stays. A range that does not begin before it ends has no keys.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// let logs = db.keyspace("logs", KeyspaceOptions::default())?;
+    /// for day in ["2024-05-01", "2024-05-02", "2024-06-01"] {
+    ///     logs.put(day, "…")?;
+    /// }
+    /// let mut batch = db.batch();
+    /// batch.delete_range(&logs, "2024-05", "2024-06");
+    /// db.write(batch, Durability::Sync)?;
+    /// assert_eq!(logs.range(..).next().unwrap()?.key(), "2024-06-01");
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn delete_range(&mut self, keyspace: &Keyspace, start: impl Into<Bytes>, end: impl Into<Bytes>) {
+        let (key, value) = (start.into(), end.into());
+        if key < value {
+            self.ops.push(Op { kind: Kind::RangeTombstone, keyspace: keyspace.id(), key, value });
+        }
+    }
+
     /// Commits only if the key is not there.
     pub fn require_absent(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
         self.requirements.push(Requirement::Absent { keyspace: keyspace.id(), key: key.into() });
@@ -170,11 +193,17 @@ impl WriteBatch {
     /// Refuses what could not be stored or read back.
     pub(crate) fn validate(&self, options: &Options) -> Result<()> {
         for op in &self.ops {
-            if op.key.len() > KEY_BYTES_MAX {
-                let len = op.key.len();
-                return Err(Error::invalid(format!("a key has {len} bytes; the limit is {KEY_BYTES_MAX}")));
+            // The end of a range may be just after the longest key.
+            let (longest_key, longest_key_max) = match op.kind {
+                Kind::RangeTombstone => (op.key.len().max(op.value.len()), KEY_BYTES_MAX + 1),
+                _ => (op.key.len(), KEY_BYTES_MAX),
+            };
+            if longest_key > longest_key_max {
+                return Err(Error::invalid(format!(
+                    "a key has {longest_key} bytes; the limit is {KEY_BYTES_MAX}"
+                )));
             }
-            if op.value.len() > options.inline_value_bytes_max {
+            if op.kind != Kind::RangeTombstone && op.value.len() > options.inline_value_bytes_max {
                 return Err(Error::invalid(format!(
                     "a value has {} bytes; the limit is {}: append it as a blob",
                     op.value.len(),
@@ -255,6 +284,7 @@ pub(crate) fn decode_batch(record: &[u8]) -> Option<(Seqno, Vec<Op>)> {
         let value = match kind {
             Kind::Tombstone => Bytes::new(),
             Kind::Value | Kind::BlobRef => Bytes::copy_from_slice(decoder.bytes()?),
+            Kind::RangeTombstone => Bytes::copy_from_slice(decoder.bytes().filter(|end| key[..] < **end)?),
         };
         ops.push(Op { kind, keyspace, key, value });
     }
@@ -269,12 +299,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn batches_round_trip(ops in prop::collection::vec((0u8..3, 0u32..9, ".{0,9}", ".{0,9}"), 0..9), first in 0u64..1 << 50) {
+        fn batches_round_trip(ops in prop::collection::vec((0u8..4, 0u32..9, ".{0,9}", ".{0,9}"), 0..9), first in 0u64..1 << 50) {
             let ops: Vec<Op> = ops
                 .into_iter()
                 .map(|(kind, keyspace, key, value)| {
                     let kind = Kind::from_u8(kind).unwrap();
-                    let value = if kind == Kind::Tombstone { Bytes::new() } else { value.into() };
+                    let value = match kind {
+                        Kind::Tombstone => Bytes::new(),
+                        Kind::RangeTombstone => format!("{key}{value}x").into(),
+                        _ => value.into(),
+                    };
                     Op { kind, keyspace: KeyspaceId(keyspace), key: key.into(), value }
                 })
                 .collect();

@@ -42,6 +42,7 @@ mod memtable;
 mod merge;
 mod open_files;
 mod options;
+mod ranges;
 mod skiplist;
 mod sst;
 mod types;

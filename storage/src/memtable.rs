@@ -3,22 +3,41 @@
 //! Entries are only ever added, by many threads at once, and each has a key of its own ((keyspace, user key, tag); the tag holds the
 //! sequence number). Readers walk it meanwhile; they skip what is newer than their snapshot. Keys and values are copied in, so what it
 //! weighs is known to the byte, whatever buffers the caller's were parts of.
+//!
+//! Range tombstones are kept apart (`ranges.rs`): they are asked by what lies over a key, not by where they begin.
 
 use crate::batch::Op;
+use crate::ranges::{Fragments, GrowingRanges, RangeTombstone};
 use crate::skiplist::{NodeRef, Probe, Skiplist};
-use crate::types::{FileId, KeyspaceId, Seqno, Tag};
+use crate::types::{FileId, KeyspaceId, Kind, Seqno, Tag};
 use bytes::Bytes;
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) struct Memtable {
     /// The first log that holds writes of this memtable.
     pub log: FileId,
     entries: Skiplist,
+    ranges: RwLock<BTreeMap<KeyspaceId, GrowingRanges>>,
+    /// Range tombstones in `ranges`: who finds none need not take the lock.
+    range_count: AtomicUsize,
+    range_bytes: AtomicUsize,
 }
+
+/// What a range tombstone weighs beside its ends.
+const RANGE_OVERHEAD_BYTES: usize = 160;
 
 impl Memtable {
     pub(crate) fn new(log: FileId) -> Self {
-        Self { log, entries: Skiplist::new() }
+        Self {
+            log,
+            entries: Skiplist::new(),
+            ranges: RwLock::default(),
+            range_count: AtomicUsize::new(0),
+            range_bytes: AtomicUsize::new(0),
+        }
     }
 
     /// What an op will add to [`Self::bytes`], before its tag is known: seldom less, on average two words more.
@@ -26,18 +45,46 @@ impl Memtable {
         Skiplist::entry_bytes(op.key.len(), op.value.len())
     }
 
-    /// O(log n). Any number of threads at once.
+    /// O(log n), for a range tombstone on average. Any number of threads at once.
     pub(crate) fn insert(&self, keyspace: KeyspaceId, user_key: &[u8], tag: Tag, value: &[u8]) {
-        self.entries.insert(&Probe::new(keyspace, user_key, tag), value);
+        if tag.kind() != Some(Kind::RangeTombstone) {
+            return self.entries.insert(&Probe::new(keyspace, user_key, tag), value);
+        }
+        let (start, end) = (Bytes::copy_from_slice(user_key), Bytes::copy_from_slice(value));
+        self.range_bytes.fetch_add(start.len() + end.len() + RANGE_OVERHEAD_BYTES, Ordering::Relaxed);
+        let mut ranges = self.ranges.write();
+        ranges.entry(keyspace).or_default().add(RangeTombstone { start, end, seqno: tag.seqno() });
+        self.range_count.fetch_add(1, Ordering::Release);
+    }
+
+    fn has_ranges(&self) -> bool {
+        self.range_count.load(Ordering::Acquire) > 0
+    }
+
+    /// The newest range tombstone over a key that a reader at `seqno` may see.
+    pub(crate) fn range_over(&self, keyspace: KeyspaceId, user_key: &[u8], seqno: Seqno) -> Option<Seqno> {
+        if !self.has_ranges() {
+            return None;
+        }
+        let ranges = self.ranges.read();
+        ranges.get(&keyspace)?.lists().filter_map(|list| list.newest_over(user_key, seqno)).max()
+    }
+
+    /// The range tombstones of a keyspace, in several lists.
+    pub(crate) fn range_lists(&self, keyspace: KeyspaceId) -> Vec<Arc<Fragments>> {
+        if !self.has_ranges() {
+            return Vec::new();
+        }
+        self.ranges.read().get(&keyspace).map_or_else(Vec::new, |ranges| ranges.lists().cloned().collect())
     }
 
     /// Bytes of memory that the entries take.
     pub(crate) fn bytes(&self) -> usize {
-        self.entries.bytes()
+        self.entries.bytes() + self.range_bytes.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && !self.has_ranges()
     }
 
     /// The newest version of a key that a reader at `seqno` may see. O(log n).
@@ -57,6 +104,9 @@ impl Memtable {
             let Some(next) = keyspace.0.checked_add(1) else { break };
             from = KeyspaceId(next);
         }
+        found.extend(self.ranges.read().keys().copied());
+        found.sort_unstable();
+        found.dedup();
         found
     }
 }
@@ -129,7 +179,6 @@ impl MemtableIter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Kind;
 
     fn table() -> Arc<Memtable> {
         let table = Memtable::new(FileId(1));

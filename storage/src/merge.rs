@@ -6,8 +6,9 @@
 
 use crate::error::Result;
 use crate::memtable::MemtableIter;
-use crate::sst::{Caching, Table, TableIter};
-use crate::types::{KeyspaceId, Tag, cmp_internal};
+use crate::ranges::RangeView;
+use crate::sst::{Caching, Properties, Table, TableIter};
+use crate::types::{KeyspaceId, Seqno, Tag, cmp_internal};
 use crate::version::{ReadState, Tree};
 use bytes::Bytes;
 use std::cmp::Ordering;
@@ -95,16 +96,28 @@ pub(crate) struct LevelIter {
     caching: Caching,
     at: usize,
     table: Option<TableIter>,
+    hidden: Option<Hidden>,
 }
+
+/// What range tombstones hide from a reader at a sequence number: tables of which nothing is to be seen are passed over.
+pub(crate) type Hidden = (Arc<RangeView>, Seqno);
 
 impl LevelIter {
     /// Over tables that are sorted and disjoint.
     pub(crate) fn new(tables: Vec<Arc<Table>>, caching: Caching) -> Self {
-        Self { run: Run::Chosen(tables), caching, at: 0, table: None }
+        Self { run: Run::Chosen(tables), caching, at: 0, table: None, hidden: None }
     }
 
-    fn of_tree(tree: Arc<Tree>, level: usize) -> Self {
-        Self { run: Run::Level(tree, level), caching: Caching::Use, at: 0, table: None }
+    fn of_tree(tree: Arc<Tree>, level: usize, hidden: Option<Hidden>) -> Self {
+        Self { run: Run::Level(tree, level), caching: Caching::Use, at: 0, table: None, hidden }
+    }
+
+    /// A cursor over a table, if there is anything to be seen.
+    fn open(&self, table: &Arc<Table>) -> Option<TableIter> {
+        let Properties { smallest, largest, seqno_max, .. } = &table.properties;
+        let is_hidden = |(view, at): &Hidden| view.hides_all(smallest, largest, *seqno_max, *at);
+        let is_hidden = self.hidden.as_ref().is_some_and(is_hidden);
+        (!is_hidden).then(|| TableIter::new(table.clone(), self.caching))
     }
 
     fn key(&self) -> Option<(&[u8], Tag)> {
@@ -112,7 +125,7 @@ impl LevelIter {
     }
 
     fn seek(&mut self, user_key: &[u8], tag: Tag) -> Result<()> {
-        self.at = self.run.tables().partition_point(|table| &table.properties.largest[..] < user_key);
+        self.at = self.run.tables().partition_point(|table| table.properties.ends_before(user_key));
         self.enter_forward(|table| table.seek(user_key, tag))
     }
 
@@ -147,11 +160,12 @@ impl LevelIter {
     fn enter_forward(&mut self, seek: impl Fn(&mut TableIter) -> Result<()>) -> Result<()> {
         self.table = None;
         while let Some(table) = self.run.tables().get(self.at) {
-            let mut iter = TableIter::new(table.clone(), self.caching);
-            seek(&mut iter)?;
-            if iter.key().is_some() {
-                self.table = Some(iter);
-                return Ok(());
+            if let Some(mut iter) = self.open(table) {
+                seek(&mut iter)?;
+                if iter.key().is_some() {
+                    self.table = Some(iter);
+                    return Ok(());
+                }
             }
             self.at += 1;
         }
@@ -164,7 +178,7 @@ impl LevelIter {
         while let Some(at) = self.at.checked_sub(1) {
             self.at = at;
             let Some(table) = self.run.tables().get(at) else { return Ok(()) };
-            let mut iter = TableIter::new(table.clone(), self.caching);
+            let Some(mut iter) = self.open(table) else { continue };
             seek(&mut iter)?;
             if iter.key().is_some() {
                 self.table = Some(iter);
@@ -175,22 +189,26 @@ impl LevelIter {
     }
 }
 
-/// Everything of one keyspace in a read state that can be in a range, deletions and old versions included. Levels are not cut: who
+/// Everything of one keyspace in a read state that can be in a range, deletions and old versions included; but range tombstones, and what
+/// is in tables that they hide as a whole. Levels are not cut: who
 /// seeks inside the range reads nothing outside of it but what lies in the same tables.
 pub(crate) fn sources(
     state: &ReadState,
     keyspace: KeyspaceId,
     range: (Bound<&[u8]>, Bound<&[u8]>),
+    hidden: Option<Hidden>,
 ) -> Vec<Source> {
     let memtables = state.memtables().filter(|memtable| !memtable.is_empty());
     let mut sources: Vec<Source> =
         memtables.map(|memtable| Source::Memtable(MemtableIter::new(memtable.clone(), keyspace))).collect();
     if let Some(tree) = state.tree(keyspace) {
         let (top, deeper) = tree.levels.split_at(1);
-        let top = top.iter().flatten().filter(|table| table.meets(range));
+        let top = top.iter().flatten().filter(|table| table.properties.meets(range));
         sources.extend(top.map(|table| Source::Table(TableIter::new(table.clone(), Caching::Use))));
         let deeper = (1..).zip(deeper).filter(|(_, tables)| !tables.is_empty());
-        sources.extend(deeper.map(|(level, _)| Source::Level(LevelIter::of_tree(tree.clone(), level))));
+        sources.extend(
+            deeper.map(|(level, _)| Source::Level(LevelIter::of_tree(tree.clone(), level, hidden.clone()))),
+        );
     }
     sources
 }
@@ -308,7 +326,7 @@ impl MergeIter {
 mod tests {
     use super::*;
     use crate::memtable::Memtable;
-    use crate::types::{FileId, Kind, Seqno};
+    use crate::types::{FileId, Kind};
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 

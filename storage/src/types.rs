@@ -37,13 +37,14 @@ impl fmt::Display for FileId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct KeyspaceId(pub u32);
 
-/// What an entry says about its key. The numbers are on disk; 3 is kept for range tombstones.
+/// What an entry says about its key; a range tombstone about all keys from its own to before its value. The numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Kind {
     Tombstone = 0,
     Value = 1,
     BlobRef = 2,
+    RangeTombstone = 3,
 }
 
 impl Kind {
@@ -52,6 +53,7 @@ impl Kind {
             0 => Some(Self::Tombstone),
             1 => Some(Self::Value),
             2 => Some(Self::BlobRef),
+            3 => Some(Self::RangeTombstone),
             _ => None,
         }
     }
@@ -60,6 +62,13 @@ impl Kind {
 /// Sequence number and kind, packed: `seqno << 8 | kind`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tag(pub u64);
+
+impl Kind {
+    /// Whether a reader who sees it sees nothing.
+    pub(crate) fn is_deletion(self) -> bool {
+        matches!(self, Self::Tombstone | Self::RangeTombstone)
+    }
+}
 
 impl Tag {
     pub(crate) fn new(seqno: Seqno, kind: Kind) -> Self {
@@ -77,6 +86,10 @@ impl Tag {
 
     pub(crate) fn kind(self) -> Option<Kind> {
         Kind::from_u8(self.0 as u8)
+    }
+
+    pub(crate) fn is_deletion(self) -> bool {
+        self.kind().is_some_and(Kind::is_deletion)
     }
 }
 

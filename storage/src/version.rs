@@ -6,11 +6,12 @@
 use crate::compaction::Facts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::Memtable;
+use crate::ranges::{Fragments, RangeView};
 use crate::sst::Table;
 use crate::types::{KeyspaceId, Kind, Seqno, Tag};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub(crate) const LEVELS: usize = 7;
 
@@ -24,6 +25,8 @@ pub(crate) struct Tree {
     /// Since when the keyspace is no part of the database any more. Only snapshots that are older may look at it, and when none is left
     /// the tree goes.
     pub dropped_at: Option<Seqno>,
+    /// The range tombstones of all tables in one list, made when it is first asked for.
+    ranges: OnceLock<Arc<Fragments>>,
 }
 
 /// Bytes of a level's tables. O(tables).
@@ -39,13 +42,14 @@ pub(crate) fn overlapping<'a, T: Facts>(
     largest: &[u8],
 ) -> &'a [Arc<T>] {
     let Some(tables) = levels.get(level) else { return &[] };
-    let from = tables.partition_point(|table| &table.properties().largest[..] < smallest);
+    let from = tables.partition_point(|table| table.properties().ends_before(smallest));
     let to = tables.partition_point(|table| &table.properties().smallest[..] <= largest);
     tables.get(from..to.max(from)).unwrap_or_default()
 }
 
 impl Tree {
     pub(crate) fn add(&mut self, level: usize, table: Arc<Table>) {
+        self.forget_ranges(&table);
         let Some(tables) = self.levels.get_mut(level) else { return };
         let at = match level {
             0 => tables.partition_point(|other| other.id > table.id),
@@ -55,9 +59,28 @@ impl Tree {
     }
 
     pub(crate) fn remove(&mut self, table: &Table) {
+        self.forget_ranges(table);
         for level in &mut self.levels {
             level.retain(|other| other.id != table.id);
         }
+    }
+
+    fn forget_ranges(&mut self, changed: &Table) {
+        if !changed.ranges.is_empty() {
+            self.ranges = OnceLock::new();
+        }
+    }
+
+    /// The range tombstones of all tables. O(1); the first call after a table that has some came or went: O(tables + n log n).
+    pub(crate) fn ranges(&self) -> &Arc<Fragments> {
+        self.ranges.get_or_init(|| {
+            let mut with_ranges = self.tables().filter(|table| !table.ranges.is_empty());
+            match (with_ranges.next(), with_ranges.next()) {
+                (None, _) => Arc::default(),
+                (Some(only), None) => only.ranges.clone(),
+                _ => Arc::new(Fragments::new(self.tables().flat_map(|table| table.ranges.iter()))),
+            }
+        })
     }
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
@@ -73,12 +96,16 @@ impl Tree {
         overlapping(&self.levels, level, smallest, largest)
     }
 
-    /// The newest version of a key on disk that a reader at `seqno` may see: each table of level 0, then one table a level.
-    fn get(&self, user_key: &[u8], seqno: Seqno) -> Result<Option<(Tag, Bytes)>> {
+    /// The newest version of a key on disk that a reader at `seqno` may see: each table of level 0, then one table a level. Tables
+    /// that have nothing newer than `hidden` are passed over.
+    fn get(&self, user_key: &[u8], seqno: Seqno, hidden: Option<Seqno>) -> Result<Option<(Tag, Bytes)>> {
+        let may_show = |table: &&Arc<Table>| {
+            hidden.is_none_or(|hidden| table.properties.seqno_max > hidden) && table.covers(user_key)
+        };
         for (level, tables) in self.levels.iter().enumerate() {
             let candidates =
                 if level == 0 { &tables[..] } else { self.overlapping(level, user_key, user_key) };
-            for table in candidates.iter().filter(|table| table.covers(user_key)) {
+            for table in candidates.iter().filter(may_show) {
                 if let Some(found) = table.get(user_key, seqno)? {
                     return Ok(Some(found));
                 }
@@ -124,24 +151,43 @@ impl ReadState {
         Err(Error::new(ErrorKind::KeyspaceDropped, message))
     }
 
-    /// The newest version of a key that a reader at `seqno` may see, a deletion included.
+    /// The newest range tombstone over a key that a reader at `seqno` may see.
+    pub(crate) fn range_over(&self, keyspace: KeyspaceId, key: &[u8], seqno: Seqno) -> Option<Seqno> {
+        let in_memory = self.memtables().filter_map(|memtable| memtable.range_over(keyspace, key, seqno));
+        let on_disk = self.tree(keyspace).and_then(|tree| tree.ranges().newest_over(key, seqno));
+        in_memory.chain(on_disk).max()
+    }
+
+    /// All range tombstones of a keyspace.
+    pub(crate) fn range_view(&self, keyspace: KeyspaceId) -> RangeView {
+        let in_memory = self.memtables().flat_map(|memtable| memtable.range_lists(keyspace));
+        RangeView::new(in_memory.chain(self.tree(keyspace).map(|tree| tree.ranges().clone())))
+    }
+
+    /// The newest version of a key that a reader at `seqno` may see, a deletion included: its own or a range's.
     pub(crate) fn get_version(
         &self,
         keyspace: KeyspaceId,
         key: &[u8],
         seqno: Seqno,
     ) -> Result<Option<(Tag, Bytes)>> {
-        for memtable in self.memtables() {
-            if let Some(found) = memtable.get(keyspace, key, seqno) {
-                return Ok(Some(found));
+        let hidden = self.range_over(keyspace, key, seqno);
+        let in_memory = self.memtables().find_map(|memtable| memtable.get(keyspace, key, seqno));
+        let found = match (in_memory, self.tree(keyspace)) {
+            (None, Some(tree)) => tree.get(key, seqno, hidden)?,
+            (found, _) => found,
+        };
+        Ok(match hidden {
+            Some(hidden) if found.as_ref().is_none_or(|(tag, _)| tag.seqno() < hidden) => {
+                Some((Tag::new(hidden, Kind::RangeTombstone), Bytes::new()))
             }
-        }
-        self.tree(keyspace).map_or(Ok(None), |tree| tree.get(key, seqno))
+            _ => found,
+        })
     }
 
     /// As [`Self::get_version`], without deletions.
     pub(crate) fn get(&self, keyspace: KeyspaceId, key: &[u8], seqno: Seqno) -> Result<Option<(Tag, Bytes)>> {
         let found = self.get_version(keyspace, key, seqno)?;
-        Ok(found.filter(|(tag, _)| tag.kind() != Some(Kind::Tombstone)))
+        Ok(found.filter(|(tag, _)| !tag.is_deletion()))
     }
 }

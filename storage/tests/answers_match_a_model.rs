@@ -13,6 +13,9 @@ use std::sync::Arc;
 enum Step {
     Write(Vec<(u8, Option<u16>)>),
     Blob(u8, u16),
+    DeleteRange(Bound<u8>, Bound<u8>),
+    /// A batch with a range deletion between two writes of the same keys.
+    Replace(u8, u8, u8),
     Snapshot,
     DropSnapshot,
     Flush,
@@ -30,10 +33,19 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let write = prop::collection::vec((any::<u8>(), prop::option::weighted(0.7, any::<u16>())), 1..12);
+    let bound = || {
+        prop_oneof![
+            3 => any::<u8>().prop_map(Bound::Included),
+            3 => any::<u8>().prop_map(Bound::Excluded),
+            1 => Just(Bound::Unbounded)
+        ]
+    };
     let step = prop_oneof![
         8 => write.prop_map(Step::Write),
         3 => (any::<u8>(), any::<u16>()).prop_map(|(key, value)| Step::Blob(key, value)),
-        1 => Just(Step::Snapshot),
+        2 => (bound(), bound()).prop_map(|(start, end)| Step::DeleteRange(start, end)),
+        1 => (any::<u8>(), any::<u8>(), any::<u8>()).prop_map(|(a, b, c)| Step::Replace(a, b, c)),
+        2 => Just(Step::Snapshot),
         1 => Just(Step::DropSnapshot),
         1 => Just(Step::Flush),
         1 => Just(Step::Compact),
@@ -202,6 +214,35 @@ fn work(db: &Db, keyspace: &Keyspace, step: Step, model: &mut Model) -> Result<(
             batch.put_blob(keyspace, key(k), &blob);
             db.write(batch, Durability::Buffered)?;
             model.insert(key(k), value(v));
+        }
+        Step::DeleteRange(start, end) => {
+            let range = (start.map(key), end.map(key));
+            let after = |key: &Vec<u8>| [key, &[0][..]].concat();
+            let start = match &range.0 {
+                Bound::Included(start) => start.clone(),
+                Bound::Excluded(start) => after(start),
+                Bound::Unbounded => Vec::new(),
+            };
+            let end = match &range.1 {
+                Bound::Included(end) => after(end),
+                Bound::Excluded(end) => end.clone(),
+                Bound::Unbounded => vec![0xff; 9],
+            };
+            let mut batch = db.batch();
+            batch.delete_range(keyspace, start, end);
+            db.write(batch, Durability::Buffered)?;
+            model.retain(|key, _| !range.contains(key));
+        }
+        Step::Replace(a, b, kept) => {
+            let (start, end) = (key(a).min(key(b)), key(a).max(key(b)));
+            let mut batch = db.batch();
+            batch.put(keyspace, start.clone(), "gone");
+            batch.delete_range(keyspace, start.clone(), end.clone());
+            batch.put(keyspace, key(kept), "kept");
+            db.write(batch, Durability::Buffered)?;
+            model.insert(start.clone(), b"gone".to_vec());
+            model.retain(|key, _| !(&start <= key && key < &end));
+            model.insert(key(kept), b"kept".to_vec());
         }
         Step::Flush => db.flush()?,
         Step::Compact => db.compact()?,

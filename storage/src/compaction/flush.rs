@@ -5,9 +5,11 @@ use crate::db::Inner;
 use crate::error::{Error, Result};
 use crate::manifest::{Edit, TableEdit};
 use crate::memtable::{Memtable, MemtableIter};
+use crate::ranges::Fragments;
 use crate::sst::{Table, TableWriter, TableWriterOptions};
 use crate::types::{FileId, KeyspaceId, Tag};
 use crate::version::{ReadState, Tree};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Flushes one memtable; `false` if none waits.
@@ -70,7 +72,9 @@ fn write_table(
     let Some(tree) = state.tree(keyspace) else { return Ok(None) };
     let compression = inner.keyspace_options(keyspace).compression_at(0);
     let mut output = Output::new(inner, compression);
-    let mut survivors = Survivors::new(inner.snapshot_seqnos());
+    let ranges = memtable.range_lists(keyspace);
+    let ranges = Fragments::new(ranges.iter().flat_map(|list| list.iter()));
+    let mut survivors = Survivors::new(inner.snapshot_seqnos(), ranges);
     let mut iter = MemtableIter::new(memtable.clone(), keyspace);
     iter.seek(b"", Tag(u64::MAX));
     while let Some((key, tag)) = iter.key() {
@@ -80,7 +84,11 @@ fn write_table(
         }
         iter.next();
     }
-    let table = output.finish()?;
+    let nothing_below = |start: &[u8], end: &[u8]| {
+        let range = (Bound::Included(start), Bound::Excluded(end));
+        !tree.tables().any(|table| table.properties.meets(range))
+    };
+    let table = output.finish(&survivors.ranges(nothing_below))?;
     Ok(table.map(|table| (keyspace, table)))
 }
 
@@ -97,27 +105,38 @@ impl<'a> Output<'a> {
     }
 
     pub(super) fn add(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
-        if self.writer.is_none() {
-            let id = self.inner.new_file_id();
-            let options =
-                TableWriterOptions { block_bytes: self.inner.options.block_bytes, compression: self.options };
-            let writer = TableWriter::create(&*self.inner.vfs, self.inner.table_path(id), id, options)?;
-            self.writer = Some((id, writer));
-        }
-        match &mut self.writer {
-            Some((_, writer)) => writer.add(user_key, tag, value),
-            None => Ok(()),
-        }
+        self.writer()?.add(user_key, tag, value)
+    }
+
+    /// Of the open table, which is begun if there is none.
+    fn writer(&mut self) -> Result<&mut TableWriter> {
+        let (id, writer) = match self.writer.take() {
+            Some(open) => open,
+            None => {
+                let id = self.inner.new_file_id();
+                let options = TableWriterOptions {
+                    block_bytes: self.inner.options.block_bytes,
+                    compression: self.options,
+                };
+                let path = self.inner.table_path(id);
+                (id, TableWriter::create(&*self.inner.vfs, path, id, options)?)
+            }
+        };
+        Ok(&mut self.writer.insert((id, writer)).1)
     }
 
     pub(super) fn bytes(&self) -> u64 {
         self.writer.as_ref().map_or(0, |(_, writer)| writer.bytes())
     }
 
-    /// Ends the open table, if there is one, and opens it for reading; the next entry begins another.
-    pub(super) fn finish(&mut self) -> Result<Option<Arc<Table>>> {
+    /// Ends the open table, with the range tombstones that belong to it, and opens it for reading; the next entry begins another. `None`
+    /// if it has neither entries nor range tombstones.
+    pub(super) fn finish(&mut self, ranges: &Fragments) -> Result<Option<Arc<Table>>> {
+        if !ranges.is_empty() {
+            self.writer()?;
+        }
         let Some((id, writer)) = self.writer.take() else { return Ok(None) };
-        let opened = writer.finish().and_then(|_| {
+        let opened = writer.finish(ranges).and_then(|_| {
             Table::open(self.inner.files.clone(), &self.inner.table_path(id), id, self.inner.cache.clone())
         });
         if opened.is_err() {
@@ -147,5 +166,10 @@ impl Tree {
     pub(super) fn is_bottom_for(&self, level: usize, user_key: &[u8]) -> bool {
         (level + 1..crate::version::LEVELS)
             .all(|deeper| self.overlapping(deeper, user_key, user_key).is_empty())
+    }
+
+    /// Whether no table below `level` has keys from `start` to before `end`.
+    pub(super) fn is_bottom_for_range(&self, level: usize, start: &[u8], end: &[u8]) -> bool {
+        (level + 1..crate::version::LEVELS).all(|deeper| self.overlapping(deeper, start, end).is_empty())
     }
 }

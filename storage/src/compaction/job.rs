@@ -1,6 +1,7 @@
 //! Doing a merge: tables in, tables out, one edit.
 //!
-//! Outputs are cut only between user keys, so that all versions of a key are in one table of a level. Until the edit nothing of a
+//! Outputs are cut only between user keys, so that all versions of a key are in one table of a level. Range tombstones are cut there too:
+//! each output has what of them lies from its first key (the first output: from their beginning) to before the next output's. Until the edit nothing of a
 //! merge counts: an error, a cancellation or a crash leaves the tree as it was, and files that nobody names.
 
 use super::Survivors;
@@ -10,6 +11,7 @@ use crate::db::Inner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{Edit, TableEdit};
 use crate::merge::{LevelIter, MergeIter, Source};
+use crate::ranges::Fragments;
 use crate::sst::{Caching, Table, TableIter};
 use crate::types::{KeyspaceId, Tag};
 use crate::version::Tree;
@@ -58,24 +60,33 @@ impl Job {
         Ok(())
     }
 
-    fn sources(&self) -> Vec<Source> {
-        let sources = self.pick.inputs.iter().flat_map(|(level, tables)| {
-            let one_by_one = *level == 0;
-            let single = tables.iter().filter(move |_| one_by_one);
-            let single = single.map(|table| Source::Table(TableIter::new(table.clone(), Caching::Bypass)));
-            let whole = (!one_by_one).then(|| Source::Level(LevelIter::new(tables.clone(), Caching::Bypass)));
-            single.chain(whole)
-        });
-        sources.collect()
+    /// The inputs, but for those of which nothing survives: these are not even read.
+    fn sources(&self, survivors: &Survivors) -> Vec<Source> {
+        let mut sources = Vec::new();
+        for (level, tables) in &self.pick.inputs {
+            let tables: Vec<_> =
+                tables.iter().filter(|table| !survivors.buries(&table.properties)).cloned().collect();
+            if *level == 0 {
+                let single = tables.into_iter().map(|table| TableIter::new(table, Caching::Bypass));
+                sources.extend(single.map(Source::Table));
+            } else {
+                sources.push(Source::Level(LevelIter::new(tables, Caching::Bypass)));
+            }
+        }
+        sources
     }
 
     fn write_outputs(&self, inner: &Inner, outputs: &mut Vec<Arc<Table>>) -> Result<()> {
         let output_level = self.pick.output_level;
-        let mut merged = MergeIter::new(self.sources());
+        let ranges = Fragments::new(self.inputs().flat_map(|table| table.ranges.iter()));
+        let mut survivors = Survivors::new(inner.snapshot_seqnos(), ranges);
+        let ranges = survivors.ranges(|start, end| self.tree.is_bottom_for_range(output_level, start, end));
+        // Where the range tombstones of the open output begin.
+        let mut begin = Vec::new();
+        let mut merged = MergeIter::new(self.sources(&survivors));
         merged.seek(b"", Tag(u64::MAX))?;
         let compression = inner.keyspace_options(self.keyspace).compression_at(output_level);
         let mut output = Output::new(inner, compression);
-        let mut survivors = Survivors::new(inner.snapshot_seqnos());
         let mut last_key: Option<Vec<u8>> = None;
         let mut seen = 0u64;
         while let Some((key, tag)) = merged.key() {
@@ -85,7 +96,8 @@ impl Job {
             }
             if survivors.keeps(key, tag, || self.tree.is_bottom_for(output_level, key)) {
                 if output.bytes() >= inner.options.table_bytes && last_key.as_deref() != Some(key) {
-                    outputs.extend(output.finish()?);
+                    outputs.extend(output.finish(&ranges.clipped(&begin, Some(key)))?);
+                    begin = key.to_vec();
                 }
                 output.add(key, tag, &merged.value())?;
                 let last = last_key.get_or_insert_default();
@@ -94,7 +106,7 @@ impl Job {
             }
             merged.next()?;
         }
-        outputs.extend(output.finish()?);
+        outputs.extend(output.finish(&ranges.clipped(&begin, None))?);
         Ok(())
     }
 

@@ -5,7 +5,8 @@
 //!
 //! Which versions of a key survive is decided in one place, [`Survivors`]: the newest in each *stripe* between two snapshots. Example:
 //! snapshots at 10 and 20, versions at 5, 8, 15, 25, 30: 30 (now), 15 (seen at 20) and 8 (seen at 10) stay. A deletion
-//! goes too once nothing older of its key can be left below and no snapshot is older than it.
+//! goes too once nothing older of its key can be left below and no snapshot is older than it. A range tombstone counts as a deletion of
+//! each key that it is over: what is older and of the same stripe goes, and it goes itself by the same rule as a deletion.
 
 //!
 //! | file | what it does |
@@ -31,23 +32,39 @@ pub(crate) use picker::Facts;
 pub use traffic::LevelTraffic;
 pub(crate) use traffic::Traffic;
 
+use crate::ranges::{self, Fragments};
+use crate::sst::Properties;
 use crate::types::{Kind, Seqno, Tag};
 
 /// Decides, entry by entry in internal-key order, what a rewrite keeps.
 pub(crate) struct Survivors {
     /// Ascending.
     snapshots: Vec<Seqno>,
+    /// The range tombstones of all that is rewritten.
+    ranges: Fragments,
     last: Option<(Vec<u8>, usize)>,
 }
 
 impl Survivors {
-    pub(crate) fn new(snapshots: Vec<Seqno>) -> Self {
-        Self { snapshots, last: None }
+    pub(crate) fn new(snapshots: Vec<Seqno>, ranges: Fragments) -> Self {
+        Self { snapshots, ranges, last: None }
+    }
+
+    /// Whether nothing of a table survives, so that it need not be read.
+    fn buries(&self, table: &Properties) -> bool {
+        let seqnos = (table.seqno_min, table.seqno_max);
+        self.ranges.buries((&table.smallest, &table.largest), seqnos, &self.snapshots)
+    }
+
+    /// The range tombstones that survive. `nothing_below` says whether no key from a start to before an end can exist outside of what is
+    /// rewritten.
+    fn ranges(&self, nothing_below: impl Fn(&[u8], &[u8]) -> bool) -> Fragments {
+        self.ranges.surviving(&self.snapshots, nothing_below)
     }
 
     /// `nothing_below` says whether no older version of the key can exist outside the entries that pass here.
     pub(crate) fn keeps(&mut self, user_key: &[u8], tag: Tag, nothing_below: impl FnOnce() -> bool) -> bool {
-        let stripe = self.snapshots.partition_point(|snapshot| *snapshot < tag.seqno());
+        let stripe = ranges::stripe(&self.snapshots, tag.seqno());
         let last = self.last.get_or_insert_with(|| (Vec::new(), usize::MAX));
         let same_key = last.1 != usize::MAX && last.0 == user_key;
         if same_key && last.1 == stripe {
@@ -58,6 +75,10 @@ impl Survivors {
             last.0.extend_from_slice(user_key);
         }
         last.1 = stripe;
+        let newer_range = self.ranges.next_over(user_key, tag.seqno());
+        if newer_range.is_some_and(|seqno| ranges::stripe(&self.snapshots, seqno) == stripe) {
+            return false;
+        }
         !(tag.kind() == Some(Kind::Tombstone) && stripe == 0 && nothing_below())
     }
 }
@@ -67,7 +88,8 @@ mod tests {
     use super::*;
 
     fn kept(snapshots: &[u64], versions: &[(u64, Kind)], nothing_below: bool) -> Vec<u64> {
-        let mut survivors = Survivors::new(snapshots.iter().map(|seqno| Seqno(*seqno)).collect());
+        let mut survivors =
+            Survivors::new(snapshots.iter().map(|seqno| Seqno(*seqno)).collect(), Fragments::default());
         let kept = versions
             .iter()
             .filter(|(seqno, kind)| survivors.keeps(b"k", Tag::new(Seqno(*seqno), *kind), || nothing_below));

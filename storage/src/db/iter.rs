@@ -6,12 +6,13 @@
 //! A merge gives all versions of a key. Going forward the newest comes first: the first that the snapshot may see decides, the others are passed
 //! over. Going backward the oldest comes first: the last that the snapshot may see decides. Example, snapshot at 20, versions `a@10 b@30 b@15
 //! b@5`: forward `b@30` is too new, `b@15` decides, `b@5` is passed over; backward `b@5`, then `b@15` are candidates, `b@30` is too new, and so
-//! `b@15` decided. Of a key that has many versions only some are walked; then a seek goes past the others.
+//! `b@15` decided. If a range tombstone that the snapshot may see is newer than the version that decided, there is no such key. Of a key that has many versions only some are walked; then a seek goes past the others.
 
 use super::read::{after_prefix, blob_file_is_missing, decode_ref};
 use super::{Keyspace, Snapshot};
 use crate::error::{Error, Result};
 use crate::merge::{MergeIter, sources};
+use crate::ranges::RangeView;
 use crate::types::{BlobRef, KeyspaceId, Kind, Seqno, Tag};
 use crate::version::ReadState;
 use bytes::Bytes;
@@ -52,6 +53,8 @@ pub struct Iter {
     back: Option<MergeIter>,
     state: Arc<ReadState>,
     keyspace: KeyspaceId,
+    /// The range tombstones as of the snapshot, and maybe newer ones; `None` if there are none.
+    ranges: Option<Arc<RangeView>>,
     snapshot: Snapshot,
     /// Where the range begins that was asked for.
     start: Bound<Vec<u8>>,
@@ -104,9 +107,11 @@ impl Iter {
     ) -> Self {
         let state = snapshot.inner().read_state();
         let refused = state.check_readable(keyspace, Some(snapshot.seqno())).err();
+        let ranges = Some(state.range_view(keyspace)).filter(|ranges| !ranges.is_empty()).map(Arc::new);
         Self {
             front: None,
             back: None,
+            ranges,
             state,
             keyspace,
             snapshot,
@@ -151,7 +156,14 @@ impl Iter {
     }
 
     fn merge(&self, low: &Bound<Vec<u8>>) -> MergeIter {
-        MergeIter::new(sources(&self.state, self.keyspace, (as_slice(low), as_slice(&self.high))))
+        let hidden = self.ranges.clone().map(|ranges| (ranges, self.snapshot.seqno()));
+        MergeIter::new(sources(&self.state, self.keyspace, (as_slice(low), as_slice(&self.high)), hidden))
+    }
+
+    /// Whether the version of a key that decides says that there is no such key.
+    fn is_deleted(&self, key: &[u8], tag: Tag) -> bool {
+        let hides = |ranges: &Arc<RangeView>| ranges.hides(key, tag.seqno(), self.snapshot.seqno());
+        tag.is_deletion() || self.ranges.as_ref().is_some_and(hides)
     }
 
     fn begin_front(&self) -> Result<MergeIter> {
@@ -207,7 +219,7 @@ impl Iter {
                 continue;
             }
             exclude(&mut self.low, key);
-            if tag.kind() == Some(Kind::Tombstone) {
+            if self.is_deleted(key, tag) {
                 merged.next()?;
                 continue;
             }
@@ -249,7 +261,7 @@ impl Iter {
             let key = Bytes::copy_from_slice(key);
             let newest = self.newest_going_back(merged, &key)?;
             exclude(&mut self.high, &key);
-            if let Some((tag, value)) = newest.filter(|(tag, _)| tag.kind() != Some(Kind::Tombstone)) {
+            if let Some((tag, value)) = newest.filter(|(tag, _)| !self.is_deleted(&key, *tag)) {
                 return self.entry(key, tag, value).map(Some);
             }
         }

@@ -37,6 +37,7 @@ use crate::log::{AppendError, LogWriter};
 use crate::manifest::{Edit, Manifest};
 use crate::open_files::OpenFiles;
 use crate::options::{KeyspaceOptions, Options};
+use crate::ranges::AFTER_ALL_KEYS;
 use crate::sst::{BlockCache, Table};
 use crate::types::{Durability, FileId, KeyspaceId, Seqno};
 use crate::version::ReadState;
@@ -48,6 +49,7 @@ use parking_lot::{Mutex, RwLock};
 use pipeline::{LogQueue, Publisher};
 use pressure::Pressure;
 use std::collections::BTreeMap;
+use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
@@ -319,7 +321,44 @@ impl Keyspace {
         batch.delete(self, key);
         self.db.write(batch, Durability::Sync)
     }
+
+    /// Removes all keys of a range, durably, at the cost of one write, however many there are. Their space is freed as compaction
+    /// comes by; tables of which nothing is left are dropped without being read.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// for name in ["alice", "bob", "carol"] {
+    ///     users.put(name, "")?;
+    /// }
+    /// users.delete_range(b"b".to_vec()..)?;
+    /// assert_eq!(users.range(..).count(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Db::write`].
+    pub fn delete_range<R: RangeBounds<Vec<u8>>>(&self, range: R) -> Result<Seqno> {
+        // The least key after another is that with a zero at its end.
+        let after = |key: &Vec<u8>| Bytes::from([key, &[0][..]].concat());
+        let start = match range.start_bound() {
+            Bound::Included(start) => Bytes::copy_from_slice(start),
+            Bound::Excluded(start) => after(start),
+            Bound::Unbounded => Bytes::new(),
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => after(end),
+            Bound::Excluded(end) => Bytes::copy_from_slice(end),
+            Bound::Unbounded => Bytes::from_static(AFTER_ALL_KEYS),
+        };
+        let mut batch = WriteBatch::default();
+        batch.delete_range(self, start, end);
+        self.db.write(batch, Durability::Sync)
+    }
 }
 
+#[cfg(test)]
+mod range_tests;
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,14 @@ impl Search<'_> {
             let open = self.keys.iter().zip(&mut self.found).filter(|(_, found)| found.is_none());
             open.for_each(|(key, found)| *found = memtable.get(keyspace, key, self.seqno));
         }
-        state.tree(keyspace).map_or(Ok(()), |tree| self.run_tree(tree))
+        state.tree(keyspace).map_or(Ok(()), |tree| self.run_tree(tree))?;
+        let ranges = state.range_view(keyspace);
+        if !ranges.is_empty() {
+            for (key, found) in self.keys.iter().zip(&mut self.found) {
+                found.take_if(|(tag, _)| ranges.hides(key, tag.seqno(), self.seqno));
+            }
+        }
+        Ok(())
     }
 
     fn run_tree(&mut self, tree: &Tree) -> Result<()> {
@@ -51,7 +58,7 @@ impl Search<'_> {
         let mut probe = None;
         let mut end = from;
         for (key, found) in self.keys.iter().zip(&mut self.found).skip(from) {
-            if key > &&table.properties.largest[..] {
+            if table.properties.ends_before(key) {
                 break;
             }
             end += 1;

@@ -69,8 +69,11 @@ fn check(state: &ReadState, requirement: &Requirement) -> Result<()> {
     })
 }
 
-/// Whether a key has a version newer than `since`. Only memtables and tables that have something newer are looked at.
+/// Whether a key has a version newer than `since`, or a range deletion is. Only memtables and tables that have something newer are looked at.
 fn is_rewritten(state: &ReadState, keyspace: KeyspaceId, key: &Bytes, since: Seqno) -> Result<bool> {
+    if state.range_over(keyspace, key, Seqno::MAX).is_some_and(|seqno| seqno > since) {
+        return Ok(true);
+    }
     let in_memory = state.memtables().find_map(|memtable| memtable.get(keyspace, key, Seqno::MAX));
     if let Some((tag, _)) = in_memory {
         return Ok(tag.seqno() > since);
@@ -84,8 +87,12 @@ fn is_rewritten(state: &ReadState, keyspace: KeyspaceId, key: &Bytes, since: Seq
     Ok(false)
 }
 
-/// Whether nothing under the prefix is newer than `since`. Only memtables and tables that have something newer are looked at.
+/// Whether nothing under the prefix is newer than `since`, no range deletion either. Only memtables and tables that have something newer are looked at.
 fn is_unchanged(state: &ReadState, keyspace: KeyspaceId, prefix: &Bytes, since: Seqno) -> Result<bool> {
+    let end = after_prefix(prefix);
+    if state.range_view(keyspace).changed_since(prefix, end.as_deref(), since) {
+        return Ok(false);
+    }
     let mut young = state.clone();
     if let Some(tree) = state.tree(keyspace) {
         let mut tree = Tree::clone(tree);
@@ -94,9 +101,8 @@ fn is_unchanged(state: &ReadState, keyspace: KeyspaceId, prefix: &Bytes, since: 
         }
         young.version = Arc::new([(keyspace, Arc::new(tree))].into());
     }
-    let end = after_prefix(prefix);
     let range = (Bound::Included(&prefix[..]), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
-    let mut merged = MergeIter::new(sources(&young, keyspace, range));
+    let mut merged = MergeIter::new(sources(&young, keyspace, range, None));
     merged.seek(prefix, Tag(u64::MAX))?;
     while let Some((key, tag)) = merged.key() {
         if end.as_ref().is_some_and(|end| key >= &end[..]) {

@@ -44,6 +44,8 @@ pub struct KeyspaceStats {
     pub entries: u64,
     /// Deletions among them.
     pub tombstones: u64,
+    /// Range deletions in the tables; one that several tables have a part of counts for each.
+    pub range_tombstones: u64,
     /// Bytes of tables over the limits of their levels: what compaction has still to merge.
     pub debt_bytes: u64,
 }
@@ -61,6 +63,7 @@ impl Db {
                     (0..tree.levels.len()).map(|l| (tree.levels[l].len(), tree.level_bytes(l))).collect();
                 stats.entries = tree.tables().map(|table| table.properties.entries).sum();
                 stats.tombstones = tree.tables().map(|table| table.properties.tombstones).sum();
+                stats.range_tombstones = tree.tables().map(|table| table.properties.range_tombstones).sum();
                 stats.debt_bytes = crate::compaction::debt_bytes(inner, tree);
             }
             stats

@@ -1,7 +1,7 @@
 //! Table file, byte by byte. Version 2.
 //!
 //! ```text
-//! file       := header data_block* index_partition* filter? top_index properties footer
+//! file       := header data_block* index_partition* filter? range_block? top_index? properties footer
 //! header     := magic "PATSST\r\n" (8) | version u16 | zero u16 | zero u32                          16 bytes
 //! block      := payload | encoding u8 (0 raw, 1 LZ4, 2 zstd) | crc u32
 //!               crc = CRC32(file id u64, offset u64, payload, encoding)
@@ -12,23 +12,27 @@
 //! value      := in a data block the value or blob reference; in an index the handle of a block whose last key is the key
 //! handle     := offset varint | length varint (payload, encoding and crc)
 //! filter     := binary fuse filter, 8 bit: descriptor (20) | fingerprints; over XXH3-64 of the user keys
+//! range_block payload := entry* as above: key the start of a range, value its end; sorted, disjoint or equal; compressed like data
 //! properties := field*        field := tag u8 | as below, integers as varints (bytes: length, then them); a tag that is missing is 0
 //!                1 entries                  2 tombstones               3 range tombstones
 //!                4 least sequence number    5 greatest                 6 smallest user key bytes    7 largest user key bytes
 //!                8 bytes of the user keys as added                     9 bytes of the values as added
 //!               10 made at, ms             11 oldest tombstone written at, ms (0: none, or not known)
 //!               12 blob file | bytes of its records that entries here refer to    (one field a blob file, ascending)
-//! footer     := top_index offset u64, length u32 | properties offset u64, length u32 | filter offset u64, length u32
-//!               | crc u32 (file id, the fields before) | magic (8)                                   48 bytes
+//!               13 not 0: the largest key is the end of a range tombstone, and no key of the table itself
+//! footer     := offset u64, length u32 each of top_index, properties, filter, range_block (length 0: there is none)
+//!               | crc u32 (file id, the fields before) | magic (8)                                   60 bytes
 //! ```
 
 use crate::coding::{Decoder, put_bytes, put_varint, seeded_crc};
 use crate::types::{FileId, Seqno};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 pub(super) const HEADER_BYTES: usize = 16;
-pub(super) const FOOTER_BYTES: usize = 48;
+pub(super) const FOOTER_BYTES: usize = 60;
+const FOOTER_FIELDS_BYTES: usize = 48;
 pub(super) const BLOCK_TRAILER_BYTES: usize = 5;
 /// An entry is stored whole every this many, so that a block can be searched by halves.
 pub(super) const RESTART_INTERVAL: usize = 16;
@@ -67,6 +71,8 @@ pub(crate) struct Properties {
     pub seqno_max: Seqno,
     pub smallest: Bytes,
     pub largest: Bytes,
+    /// The largest key is the end of a range tombstone: the table reaches up to it, but does not have it.
+    pub largest_is_end: bool,
     /// User keys and values as they were added, neither prefix-compressed nor compressed; blob references count as values.
     pub raw_key_bytes: u64,
     pub raw_value_bytes: u64,
@@ -90,6 +96,7 @@ impl Properties {
             (9, self.raw_value_bytes),
             (10, self.created_ms),
             (11, self.oldest_tombstone_ms),
+            (13, u64::from(self.largest_is_end)),
         ];
         for (tag, value) in scalars.into_iter().filter(|(_, value)| *value != 0) {
             out.push(tag);
@@ -127,19 +134,48 @@ impl Properties {
                     let file = FileId(decoder.varint()?);
                     properties.blob_bytes.insert(file, decoder.varint()?);
                 }
+                13 => properties.largest_is_end = decoder.varint()? != 0,
                 _ => return None,
             }
         }
         Some(properties)
     }
+
+    /// Whether all that the table has or hides comes before a key.
+    pub(crate) fn ends_before(&self, user_key: &[u8]) -> bool {
+        if self.largest_is_end { &self.largest[..] <= user_key } else { &self.largest[..] < user_key }
+    }
+
+    /// Whether the table's range has a key.
+    pub(crate) fn covers(&self, user_key: &[u8]) -> bool {
+        &self.smallest[..] <= user_key && !self.ends_before(user_key)
+    }
+
+    /// Whether the table's range has keys of another one.
+    pub(crate) fn meets(&self, (start, end): (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
+        let begins_after = match end {
+            Bound::Included(end) => &self.smallest[..] > end,
+            Bound::Excluded(end) => &self.smallest[..] >= end,
+            Bound::Unbounded => false,
+        };
+        let ends_before = match start {
+            Bound::Included(start) => self.ends_before(start),
+            Bound::Excluded(start) => &self.largest[..] <= start,
+            Bound::Unbounded => false,
+        };
+        !begins_after && !ends_before
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Footer {
+    /// Length 0: no entries.
     pub top_index: BlockHandle,
     pub properties: BlockHandle,
     /// Length 0: no filter.
     pub filter: BlockHandle,
+    /// Length 0: no range tombstones.
+    pub ranges: BlockHandle,
 }
 
 pub(super) fn encode_header() -> [u8; HEADER_BYTES] {
@@ -167,7 +203,7 @@ pub(super) fn check_header(header: &[u8; HEADER_BYTES]) -> Result<(), String> {
 impl Footer {
     pub(super) fn encode(&self, file: FileId) -> [u8; FOOTER_BYTES] {
         let mut out = Vec::with_capacity(FOOTER_BYTES);
-        for handle in [self.top_index, self.properties, self.filter] {
+        for handle in [self.top_index, self.properties, self.filter, self.ranges] {
             out.extend_from_slice(&handle.offset.to_le_bytes());
             out.extend_from_slice(&handle.len.to_le_bytes());
         }
@@ -181,9 +217,10 @@ impl Footer {
 
     pub(super) fn decode(bytes: &[u8], file: FileId) -> Option<Self> {
         let mut decoder = Decoder::new(bytes);
-        let fields = bytes.get(..36)?;
+        let fields = bytes.get(..FOOTER_FIELDS_BYTES)?;
         let mut handle = || Some(BlockHandle { offset: decoder.u64()?, len: decoder.u32()? });
-        let footer = Self { top_index: handle()?, properties: handle()?, filter: handle()? };
+        let footer =
+            Self { top_index: handle()?, properties: handle()?, filter: handle()?, ranges: handle()? };
         let intact = decoder.u32()? == seeded_crc(file, 0, &[fields]) && decoder.take(8)? == MAGIC;
         intact.then_some(footer)
     }
@@ -216,6 +253,7 @@ mod tests {
                 raw_value_bytes,
                 created_ms,
                 oldest_tombstone_ms,
+                largest_is_end: entries % 2 == 1,
                 blob_bytes: blobs.into_iter().map(|(file, bytes)| (FileId(file), bytes)).collect(),
             };
             prop_assert_eq!(Properties::decode(&properties.encode()), Some(properties));

@@ -72,10 +72,11 @@ impl TableIter {
     /// Goes down from the top: `choose` picks an entry of each index, `find` one of the data block.
     fn enter(&mut self, choose: impl Fn(&mut BlockIter), find: impl FnOnce(&mut BlockIter)) -> Result<()> {
         (self.partition, self.data) = (None, None);
-        let mut top = match self.top.take() {
-            Some(top) => top,
+        let top = match self.top.take() {
+            Some(top) => Some(top),
             None => self.table.top_index(self.caching)?,
         };
+        let Some(mut top) = top else { return Ok(()) };
         choose(&mut top);
         self.table.check(&top)?;
         let top = self.top.insert(top);

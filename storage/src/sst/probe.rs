@@ -12,8 +12,8 @@ use std::cmp::Ordering;
 pub(crate) struct Probe<'a> {
     table: &'a Table,
     filter: Option<TableFilter>,
-    /// Each names the block below; where the last key that was asked for would be.
-    top: BlockIter,
+    /// Each names the block below; where the last key that was asked for would be. The top is not there if the table has no entries.
+    top: Option<BlockIter>,
     partition: Option<BlockIter>,
     data: Option<Bytes>,
 }
@@ -35,17 +35,18 @@ impl<'a> Probe<'a> {
             return Ok(None);
         }
         let tag = Tag::seek(seqno);
-        if !reaches(&self.top, user_key, tag) {
+        let Some(top) = &mut self.top else { return Ok(None) };
+        if !reaches(top, user_key, tag) {
             (self.partition, self.data) = (None, None);
-            self.top.seek(user_key, tag);
-            self.table.check(&self.top)?;
-            if self.top.key().is_none() {
+            top.seek(user_key, tag);
+            self.table.check(top)?;
+            if top.key().is_none() {
                 return Ok(None);
             }
         }
         let partition = match self.partition.take() {
             Some(partition) => partition,
-            None => self.table.child(&self.top, Caching::Use)?,
+            None => self.table.child(top, Caching::Use)?,
         };
         let partition = self.partition.insert(partition);
         if !reaches(partition, user_key, tag) {

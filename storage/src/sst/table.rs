@@ -5,10 +5,10 @@ use super::filter::{TableFilter, hash_key};
 use super::format::{BlockHandle, FOOTER_BYTES, Footer, HEADER_BYTES, Properties, check_header};
 use crate::error::{Error, Result};
 use crate::open_files::OpenFiles;
-use crate::types::{FileId, Seqno, Tag};
+use crate::ranges::{Fragments, RangeTombstone};
+use crate::types::{FileId, Kind, Seqno, Tag};
 use crate::vfs::VfsFile;
 use bytes::Bytes;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,8 @@ pub(crate) struct Table {
     pub id: FileId,
     pub bytes: u64,
     pub properties: Properties,
+    /// What it deletes by ranges.
+    pub ranges: Arc<Fragments>,
     path: PathBuf,
     files: Arc<OpenFiles>,
     cache: Arc<BlockCache>,
@@ -75,6 +77,7 @@ impl Table {
             id,
             bytes,
             properties: Properties::default(),
+            ranges: Arc::default(),
             path: path.to_owned(),
             files,
             cache,
@@ -84,7 +87,28 @@ impl Table {
         let properties = table.read_block(footer.properties)?;
         table.properties = Properties::decode(&properties)
             .ok_or_else(|| corrupt(footer.properties.offset, "its properties make no sense"))?;
+        table.ranges = Arc::new(table.read_ranges(footer.ranges)?);
         Ok(table)
+    }
+
+    /// The range tombstones, cut at each other's ends as they were when they were written.
+    pub(super) fn read_ranges(&self, handle: BlockHandle) -> Result<Fragments> {
+        if handle.len == 0 {
+            return Ok(Fragments::default());
+        }
+        let mut iter = BlockIter::new(self.read_block(handle)?);
+        let mut tombstones = Vec::new();
+        iter.seek_to_first();
+        while let Some((start, tag)) = iter.key() {
+            let (start, end) = (Bytes::copy_from_slice(start), Bytes::copy_from_slice(&iter.value()));
+            if start >= end || tag.kind() != Some(Kind::RangeTombstone) {
+                return Err(self.corruption(handle.offset, "a range tombstone makes no sense"));
+            }
+            tombstones.push(RangeTombstone { start, end, seqno: tag.seqno() });
+            iter.next();
+        }
+        self.check(&iter)?;
+        Ok(Fragments::new(tombstones))
     }
 
     /// No edit names it any more: the file goes with the last who holds it.
@@ -95,7 +119,11 @@ impl Table {
     /// Memory that an open table takes whether it is read or not, roughly.
     pub(crate) fn memory_bytes(&self) -> usize {
         let keys = self.properties.smallest.len() + self.properties.largest.len();
-        size_of::<Self>() + self.path.as_os_str().len() + keys + self.properties.blob_bytes.len() * 32
+        self.ranges.memory_bytes()
+            + size_of::<Self>()
+            + self.path.as_os_str().len()
+            + keys
+            + self.properties.blob_bytes.len() * 32
     }
 
     /// Header and footer as they are on disk now.
@@ -136,8 +164,14 @@ impl Table {
         Error::corruption(&self.path, offset, what)
     }
 
-    pub(super) fn top_index(&self, caching: Caching) -> Result<BlockIter> {
-        Ok(BlockIter::new(self.block(self.footer.top_index, caching)?))
+    /// Not there if the table has range tombstones only.
+    pub(super) fn top_index(&self, caching: Caching) -> Result<Option<BlockIter>> {
+        Ok(self.top_block(caching)?.map(BlockIter::new))
+    }
+
+    fn top_block(&self, caching: Caching) -> Result<Option<Bytes>> {
+        let handle = self.footer.top_index;
+        if handle.len == 0 { Ok(None) } else { self.block(handle, caching).map(Some) }
     }
 
     /// The filter, unless the cache could not keep it: to read all of it for each look-up costs more than the one block that it
@@ -173,23 +207,7 @@ impl Table {
 
     /// Whether the table's key range has this key.
     pub(crate) fn covers(&self, user_key: &[u8]) -> bool {
-        &self.properties.smallest[..] <= user_key && user_key <= &self.properties.largest[..]
-    }
-
-    /// Whether the table's key range has keys of this one.
-    pub(crate) fn meets(&self, (start, end): (Bound<&[u8]>, Bound<&[u8]>)) -> bool {
-        let Properties { smallest, largest, .. } = &self.properties;
-        let begins_after = match end {
-            Bound::Included(end) => &smallest[..] > end,
-            Bound::Excluded(end) => &smallest[..] >= end,
-            Bound::Unbounded => false,
-        };
-        let ends_before = match start {
-            Bound::Included(start) => &largest[..] < start,
-            Bound::Excluded(start) => &largest[..] <= start,
-            Bound::Unbounded => false,
-        };
-        !begins_after && !ends_before
+        self.properties.covers(user_key)
     }
 
     /// The newest version of a key that a reader at `seqno` may see: at most one index partition and one data block are read. Of
@@ -199,7 +217,7 @@ impl Table {
             return Ok(None);
         }
         let tag = Tag::seek(seqno);
-        let top = self.block(self.footer.top_index, Caching::Use)?;
+        let Some(top) = self.top_block(Caching::Use)? else { return Ok(None) };
         let Some(partition) = self.find_child(&top, user_key, tag)? else { return Ok(None) };
         let partition = self.block(partition, Caching::Use)?;
         let Some(data) = self.find_child(&partition, user_key, tag)? else { return Ok(None) };

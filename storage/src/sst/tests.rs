@@ -2,6 +2,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::open_files::OpenFiles;
 use crate::options::TableCompression;
+use crate::ranges::{Fragments, RangeTombstone};
 use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
 use crate::vfs::MemVfs;
 use bytes::Bytes;
@@ -30,7 +31,7 @@ fn build(vfs: &MemVfs, model: &Model, block_bytes: usize, compression: TableComp
     for ((key, seqno), value) in model {
         writer.add(key, Tag::new(Seqno(seqno.0), Kind::Value), value).unwrap();
     }
-    writer.finish().unwrap();
+    writer.finish(&Fragments::default()).unwrap();
 }
 
 fn open(vfs: &MemVfs) -> crate::Result<Arc<Table>> {
@@ -154,7 +155,7 @@ fn properties_say_what_the_entries_refer_to() {
     writer.add(b"bb", Tag::new(Seqno(2), Kind::BlobRef), &blob(5, 10)).unwrap();
     writer.add(b"c", Tag::new(Seqno(3), Kind::BlobRef), &blob(7, 1000)).unwrap();
     writer.add(b"d", Tag::new(Seqno(5), Kind::Tombstone), b"").unwrap();
-    writer.finish().unwrap();
+    writer.finish(&Fragments::default()).unwrap();
     let properties = &open(&vfs).unwrap().properties;
     let record = |key_len, stored_len| crate::blob::record_bytes(key_len, stored_len);
     let blob_bytes = [(FileId(5), record(2, 10)), (FileId(7), record(2, 100) + record(1, 1000))];
@@ -177,4 +178,33 @@ fn an_obsolete_table_goes_with_its_last_reader() {
     assert_eq!(scan(&reader, b"").unwrap().len(), 1);
     drop(reader);
     assert!(vfs.bytes(&path()).is_err());
+}
+
+/// Range tombstones widen the table's range: their end is not in it.
+#[test]
+fn a_table_of_range_tombstones_only() {
+    let vfs = MemVfs::new();
+    let options = TableWriterOptions { block_bytes: 256, compression: TableCompression::Lz4 };
+    let tombstone = |start: &'static str, end: &'static str, seqno| RangeTombstone {
+        start: start.into(),
+        end: end.into(),
+        seqno: Seqno(seqno),
+    };
+    let ranges = Fragments::new([tombstone("b", "f", 5), tombstone("d", "h", 9)]);
+    TableWriter::create(&vfs, path(), FileId(3), options).unwrap().finish(&ranges).unwrap();
+    let table = open(&vfs).unwrap();
+    assert_eq!(*table.ranges, ranges);
+    assert_eq!(table.get(b"d", Seqno(9)).unwrap(), None);
+    assert_eq!(Probe::new(&table).unwrap().get(b"d", Seqno(9)).unwrap(), None);
+    assert!(scan(&table, b"").unwrap().is_empty() && scan_back(&table, None).unwrap().is_empty());
+    let covered = [b"a", b"b", b"g", b"h"].map(|key| table.covers(key));
+    assert_eq!(covered, [false, true, true, false]);
+    let properties = &table.properties;
+    assert_eq!(
+        (properties.seqno_min, properties.seqno_max, properties.range_tombstones),
+        (Seqno(5), Seqno(9), 4)
+    );
+    let mut problems = 0;
+    table.verify(&mut |found| problems += usize::from(matches!(found, Found::Problem(_))));
+    assert_eq!(problems, 0);
 }

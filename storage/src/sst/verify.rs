@@ -12,7 +12,7 @@ use super::filter::{TableFilter, hash_key};
 use super::format::{BlockHandle, FOOTER_BYTES, Footer, HEADER_BYTES, Properties};
 use super::table::Table;
 use crate::error::{Error, Result};
-use crate::types::{Tag, cmp_internal};
+use crate::types::{Kind, Tag, cmp_internal};
 use bytes::Bytes;
 use std::cmp::Ordering;
 
@@ -70,7 +70,10 @@ impl Walk<'_> {
                 self.problem(footer.filter.offset, "its filter makes no sense");
             }
         }
-        if let Some(top) = self.block(footer.top_index) {
+        self.ranges(footer.ranges);
+        if footer.top_index.len > 0
+            && let Some(top) = self.block(footer.top_index)
+        {
             self.index(footer.top_index.offset, top, &mut |walk, handle| {
                 let Some(partition) = walk.block(handle) else { return };
                 walk.index(handle.offset, partition, &mut |walk, handle| walk.data(handle));
@@ -95,6 +98,18 @@ impl Walk<'_> {
         let read: Result<Bytes> = self.table.read_block(handle);
         self.extents.push((handle.offset, handle.offset.saturating_add(u64::from(handle.len))));
         read.map_err(|error| self.report(error)).ok()
+    }
+
+    fn ranges(&mut self, handle: BlockHandle) {
+        if handle.len == 0 {
+            return;
+        }
+        self.extents.push((handle.offset, handle.offset.saturating_add(u64::from(handle.len))));
+        match self.table.read_ranges(handle) {
+            Ok(ranges) if ranges == *self.table.ranges => {}
+            Ok(_) => self.problem(handle.offset, "its range tombstones are not the ones it had"),
+            Err(error) => self.report(error),
+        }
     }
 
     /// Calls `child` for each block that an index names, which must end with the index entry's key.
@@ -139,7 +154,7 @@ impl Walk<'_> {
         if !follows {
             self.problem(offset, "a block's entries are out of order");
         }
-        if tag.kind().is_none() {
+        if matches!(tag.kind(), None | Some(Kind::RangeTombstone)) {
             self.problem(offset, "an entry is of an unknown kind");
         }
         if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(hash_key(key))) {
@@ -175,6 +190,7 @@ impl Walk<'_> {
         let said = &table.properties;
         let mut counted = std::mem::take(&mut self.counted);
         counted.largest = self.last.take().map(|(key, _)| key.into()).unwrap_or_default();
+        counted.count_ranges(&table.ranges);
         // What its entries do not show.
         (counted.created_ms, counted.oldest_tombstone_ms) = (said.created_ms, said.oldest_tombstone_ms);
         if counted != *said {

@@ -5,6 +5,7 @@ use super::filter::{build_filter, hash_key};
 use super::format::{BlockHandle, Footer, HEADER_BYTES, Properties, encode_header};
 use crate::error::{Error, Result};
 use crate::options::TableCompression;
+use crate::ranges::{Fragments, RangeTombstone};
 use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
 use crate::vfs::{Vfs, VfsFile};
 use bytes::Bytes;
@@ -53,7 +54,25 @@ impl Properties {
                     *self.blob_bytes.entry(blob.file).or_default() += bytes;
                 }
             }
-            Some(Kind::Value) | None => {}
+            Some(Kind::Value | Kind::RangeTombstone) | None => {}
+        }
+    }
+
+    /// Adds range tombstones to the counts, and widens the table's range by theirs. Called once, after the entries.
+    pub(super) fn count_ranges(&mut self, ranges: &Fragments) {
+        let mut tombstones = ranges.iter();
+        let (Some(first), Some(end)) = (tombstones.next(), ranges.end()) else { return };
+        if self.entries == 0 || first.start < self.smallest {
+            self.smallest = first.start.clone();
+        }
+        if self.entries == 0 || *end > self.largest {
+            self.largest = end.clone();
+            self.largest_is_end = true;
+        }
+        for tombstone in std::iter::once(first).chain(tombstones) {
+            self.range_tombstones += 1;
+            self.seqno_min = self.seqno_min.min(tombstone.seqno);
+            self.seqno_max = self.seqno_max.max(tombstone.seqno);
         }
     }
 }
@@ -132,6 +151,17 @@ impl TableWriter {
         }
     }
 
+    fn write_ranges(&mut self, ranges: &Fragments) -> Result<BlockHandle> {
+        if ranges.is_empty() {
+            return Ok(BlockHandle::default());
+        }
+        let mut block = BlockBuilder::default();
+        for RangeTombstone { start, end, seqno } in ranges.iter() {
+            block.add(&start, Tag::new(seqno, Kind::RangeTombstone), &end);
+        }
+        self.write_block(&block.finish(), self.options.compression)
+    }
+
     fn write_block(&mut self, payload: &[u8], compression: TableCompression) -> Result<BlockHandle> {
         let block = seal_block(self.id, self.position, payload, compression);
         let handle = BlockHandle { offset: self.position, len: block.len() as u32 };
@@ -150,8 +180,9 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Ends the table and makes it durable (its name is not yet: the caller syncs the directory).
-    pub(crate) fn finish(mut self) -> Result<(Properties, u64)> {
+    /// Ends the table and makes it durable (its name is not yet: the caller syncs the directory). It must have an entry or a range
+    /// tombstone.
+    pub(crate) fn finish(mut self, ranges: &Fragments) -> Result<(Properties, u64)> {
         if !self.data.is_empty() {
             self.finish_data_block()?;
         }
@@ -170,9 +201,14 @@ impl TableWriter {
         if let Some((key, _)) = self.last.take() {
             self.properties.largest = key.into();
         }
-        let top_index = self.write_block(&top.finish(), TableCompression::None)?;
+        self.properties.count_ranges(ranges);
+        let ranges = self.write_ranges(ranges)?;
+        let top_index = match top.is_empty() {
+            true => BlockHandle::default(),
+            false => self.write_block(&top.finish(), TableCompression::None)?,
+        };
         let properties = self.write_block(&self.properties.encode(), TableCompression::None)?;
-        let footer = Footer { top_index, properties, filter }.encode(self.id);
+        let footer = Footer { top_index, properties, filter, ranges }.encode(self.id);
         self.pending.extend_from_slice(&footer);
         self.position += footer.len() as u64;
         self.write_pending()?;

@@ -271,7 +271,7 @@ impl<'a> Verifier<'a> {
         for level in tree.levels.iter().skip(1) {
             for pair in level.windows(2) {
                 if let [left, right] = pair
-                    && left.properties.largest >= right.properties.smallest
+                    && !left.properties.ends_before(&right.properties.smallest)
                 {
                     let what = "its keys overlap with those of another table of its level";
                     self.problem(&Error::corruption(right.path(), 0, what));
