@@ -26,6 +26,7 @@ pub fn value_id(bytes: &[u8]) -> ValueId {
 
 pub type Key = Vec<u8>;
 pub type Bounds = (Bound<Key>, Bound<Key>);
+pub type Entries = Vec<(Key, ValueId)>;
 
 /// One op of an acknowledged batch.
 pub enum Op {
@@ -127,6 +128,10 @@ impl History {
         newest(self.keyspaces[keyspace].get(key)?, at)
     }
 
+    fn entries_at(&self, keyspace: usize, bounds: &Bounds, at: u64) -> Entries {
+        self.range_at(keyspace, bounds, at).map(|(key, id)| (key.clone(), id)).collect()
+    }
+
     fn range_at(&self, keyspace: usize, bounds: &Bounds, at: u64) -> impl Iterator<Item = (&Key, ValueId)> {
         let all = self.keyspaces[keyspace].iter().filter(|(key, _)| bounds.contains(*key));
         all.filter_map(move |(key, versions)| Some((key, newest(versions, at)?)))
@@ -194,13 +199,23 @@ impl History {
         }
     }
 
-    /// Whether a crash may leave what was written up to a number: no batch may be cut.
-    pub fn check_cut(&self, at: u64) {
-        let batch = self.batches.range(..=at).next_back();
-        assert!(
-            batch.is_none_or(|(_, last)| *last <= at),
-            "a crash at {at} left a part of the batch {batch:?}"
-        );
+    /// Whether a crash may leave this: all that was written up to some number, at least the one given, that cuts no batch. Which number
+    /// cannot be asked: a flush tells the manifest the newest of its time, so that none is used twice, and what it counts may be lost.
+    pub fn check_crashed(&self, keyspaces: &[Keyspace; KEYSPACES], snapshot: &Snapshot, at_least: u64) {
+        let newest = snapshot.seqno().0;
+        assert!(newest >= at_least, "{at_least} was acknowledged, {newest} is the newest");
+        let found: Vec<Entries> = keyspaces
+            .iter()
+            .map(|keyspace| {
+                let entries = snapshot.range(keyspace, ..).map(|entry| entry.unwrap());
+                entries.map(|entry| (entry.key().to_vec(), value_id(&entry.value().unwrap()))).collect()
+            })
+            .collect();
+        let everything = (Bound::Unbounded, Bound::Unbounded);
+        let is_all_at = |at: u64| (0..KEYSPACES).all(|n| self.entries_at(n, &everything, at) == found[n]);
+        let mut ends = self.batches.values().copied().filter(|last| (at_least..=newest).contains(last));
+        let fits = is_all_at(at_least) || ends.any(is_all_at);
+        assert!(fits, "after a crash: not all up to any write between {at_least} and {newest}");
     }
 
     /// Forgets what no reader at `oldest` or later can see.

@@ -211,15 +211,7 @@ impl Run {
 
     fn check_crash(&self, crash: &Crash) {
         let (db, keyspaces) = open(&crash.image, &self.set);
-        let now = db.snapshot();
-        assert!(
-            now.seqno().0 >= crash.at_least,
-            "{} was acknowledged, {} is there",
-            crash.at_least,
-            now.seqno()
-        );
-        self.history.check_cut(now.seqno().0);
-        self.history.check_all(&keyspaces, &now, "after a crash");
+        self.history.check_crashed(&keyspaces, &db.snapshot(), crash.at_least);
         let report = db.verify().unwrap();
         assert!(report.is_sound(), "after a crash: {:#?}", report.problems);
     }
