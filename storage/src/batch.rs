@@ -36,9 +36,26 @@ pub(crate) struct Op {
 
 /// What must hold at commit.
 pub(crate) enum Requirement {
-    Absent { keyspace: KeyspaceId, key: Bytes },
-    Version { keyspace: KeyspaceId, key: Bytes, seqno: Seqno },
-    Unchanged { keyspace: KeyspaceId, prefix: Bytes, since: Snapshot },
+    Absent {
+        keyspace: KeyspaceId,
+        key: Bytes,
+    },
+    Version {
+        keyspace: KeyspaceId,
+        key: Bytes,
+        seqno: Seqno,
+    },
+    Unchanged {
+        keyspace: KeyspaceId,
+        prefix: Bytes,
+        since: Snapshot,
+    },
+    /// The snapshot is kept so that compaction keeps the deletions that the check must see.
+    NotWritten {
+        keyspace: KeyspaceId,
+        key: Bytes,
+        since: Snapshot,
+    },
 }
 
 /// A blob that was appended to a bin and waits for the batch that makes it visible; see [`crate::Db::append_blob`].
@@ -185,7 +202,8 @@ impl WriteBatch {
         let required = self.requirements.iter().map(|requirement| match requirement {
             Requirement::Absent { keyspace, .. }
             | Requirement::Version { keyspace, .. }
-            | Requirement::Unchanged { keyspace, .. } => *keyspace,
+            | Requirement::Unchanged { keyspace, .. }
+            | Requirement::NotWritten { keyspace, .. } => *keyspace,
         });
         self.ops.iter().map(|op| op.keyspace).chain(required).collect()
     }

@@ -3,6 +3,7 @@
 //! A caller rarely cares which call failed; it cares what to do next. So an [`Error`] carries an [`ErrorKind`],
 //! chosen by what the caller can do, a message that names the file, the offset or the argument, and the source.
 
+use bytes::Bytes;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,12 +48,14 @@ pub struct Error {
     message: String,
     /// The file, and the offset if bytes there are damaged.
     location: Option<Box<(PathBuf, Option<u64>)>>,
+    /// Keyspace and key.
+    conflict: Option<Box<(String, Bytes)>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), location: None, source: None }
+        Self { kind, message: message.into(), location: None, conflict: None, source: None }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -76,12 +79,26 @@ impl Error {
         };
         let location = Some(Box::new((path.to_owned(), None)));
         let message = format!("cannot {doing} {}", path.display());
-        Self { kind, message, location, source: Some(Box::new(source)) }
+        Self { location, source: Some(Box::new(source)), ..Self::new(kind, message) }
     }
 
     /// Wraps an error that the owner of the blobs raised inside a bin compaction.
     pub fn owner(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
         Self { source: Some(source), ..Self::new(ErrorKind::Owner, "the owner of a blob failed") }
+    }
+
+    /// A requirement on this key does not hold.
+    pub(crate) fn conflicting(keyspace: String, key: Bytes) -> Self {
+        let shown = key.get(..key.len().min(64)).unwrap_or_default().escape_ascii();
+        let message = format!(
+            "what the commit requires of key \"{shown}\" of keyspace \"{keyspace}\" does not hold (any more); read again and retry"
+        );
+        Self { conflict: Some(Box::new((keyspace, key))), ..Self::new(ErrorKind::Conflict, message) }
+    }
+
+    /// For [`ErrorKind::Conflict`]: the keyspace and the key (or prefix) on which it conflicts.
+    pub fn conflict(&self) -> Option<(&str, &[u8])> {
+        self.conflict.as_deref().map(|(keyspace, key)| (&keyspace[..], &key[..]))
     }
 
     /// What the caller can do about it.

@@ -53,8 +53,8 @@ pub use batch::{KEY_BYTES_MAX, PendingBlob, WriteBatch};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compaction::{BinOwner, BinReport, Judgement, LevelTraffic, LiveRecord, NewBlob};
 pub use db::{
-    BlobFileInfo, CheckpointReport, Db, Entry, Iter, Keyspace, KeyspaceStats, Problem, Snapshot, StallStats,
-    Stats, VerifyProgress, VerifyReport,
+    BlobFileInfo, CheckpointReport, Db, Entry, Iter, Keyspace, KeyspaceStats, Problem, Savepoint, Snapshot,
+    StallStats, Stats, Transaction, TransactionIter, VerifyProgress, VerifyReport,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use options::{KeyspaceOptions, Options, TableCompression};

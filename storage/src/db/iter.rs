@@ -10,6 +10,7 @@
 
 use super::read::{after_prefix, blob_file_is_missing, decode_ref};
 use super::{Keyspace, Snapshot};
+use crate::batch::PendingBlob;
 use crate::error::{Error, Result};
 use crate::merge::{MergeIter, sources};
 use crate::ranges::RangeView;
@@ -345,6 +346,17 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What a transaction wrote.
+    pub(super) fn of_value(key: Bytes, value: Bytes, seqno: Seqno) -> Self {
+        Self { key, seqno, value, blob: None }
+    }
+
+    /// What a transaction wrote as a blob.
+    pub(super) fn of_blob(blob: &PendingBlob, snapshot: &Snapshot) -> Self {
+        let (key, value) = (blob.key().clone(), blob.inner.blob.encode().into());
+        Self { key, seqno: snapshot.seqno(), value, blob: Some((blob.inner.blob, snapshot.clone())) }
+    }
+
     /// The key.
     pub fn key(&self) -> &Bytes {
         &self.key

@@ -19,6 +19,7 @@ mod require;
 mod snapshot;
 mod stats;
 mod sync;
+mod transaction;
 mod verify;
 mod write;
 
@@ -28,6 +29,7 @@ pub use iter::{Entry, Iter};
 pub use pressure::StallStats;
 pub use snapshot::Snapshot;
 pub use stats::{KeyspaceStats, Stats};
+pub use transaction::{Savepoint, Transaction, TransactionIter};
 pub use verify::{Problem, VerifyProgress, VerifyReport};
 
 use crate::batch::WriteBatch;

@@ -10,7 +10,7 @@
 use super::Inner;
 use super::read::after_prefix;
 use crate::batch::{Requirement, WriteBatch};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::merge::{MergeIter, sources};
 use crate::types::{KeyspaceId, Seqno, Tag};
 use crate::version::{ReadState, Tree};
@@ -26,47 +26,60 @@ impl Inner {
         if !batch.requirements.is_empty() {
             let state = self.read_state();
             batch.keyspaces().iter().try_for_each(|keyspace| state.check_readable(*keyspace, None))?;
-            batch.requirements.iter().try_for_each(|requirement| check(&state, requirement))?;
+            for requirement in &batch.requirements {
+                self.require(requirement, holds(&state, requirement)?)?;
+            }
         }
         Ok(since)
     }
 
     /// The second look, under the commit lock.
     pub(super) fn check_again(&self, state: &ReadState, batch: &WriteBatch, since: Seqno) -> Result<()> {
-        batch.requirements.iter().try_for_each(|requirement| match requirement {
-            Requirement::Absent { keyspace, key } | Requirement::Version { keyspace, key, .. } => {
-                if is_rewritten(state, *keyspace, key, since)? {
-                    check(state, requirement)
-                } else {
-                    Ok(())
+        for requirement in &batch.requirements {
+            let still_holds = match requirement {
+                Requirement::Absent { keyspace, key } | Requirement::Version { keyspace, key, .. } => {
+                    !is_rewritten(state, *keyspace, key, since)? || holds(state, requirement)?
                 }
-            }
-            Requirement::Unchanged { keyspace, prefix, .. } => {
-                require(is_unchanged(state, *keyspace, prefix, since)?)
-            }
-        })
+                Requirement::Unchanged { keyspace, prefix, .. } => {
+                    is_unchanged(state, *keyspace, prefix, since)?
+                }
+                Requirement::NotWritten { keyspace, key, .. } => !is_rewritten(state, *keyspace, key, since)?,
+            };
+            self.require(requirement, still_holds)?;
+        }
+        Ok(())
     }
-}
 
-fn require(holds: bool) -> Result<()> {
-    if holds {
-        return Ok(());
+    fn require(&self, requirement: &Requirement, holds: bool) -> Result<()> {
+        if holds {
+            return Ok(());
+        }
+        let (keyspace, key) = match requirement {
+            Requirement::Absent { keyspace, key }
+            | Requirement::Version { keyspace, key, .. }
+            | Requirement::Unchanged { keyspace, prefix: key, .. }
+            | Requirement::NotWritten { keyspace, key, .. } => (keyspace, key),
+        };
+        let name = self.manifest.lock().state.keyspaces.get(keyspace).map(|(name, _)| name.clone());
+        Err(Error::conflicting(name.unwrap_or_default(), key.clone()))
     }
-    let message = "what the batch requires has changed meanwhile; read again and retry";
-    Err(Error::new(ErrorKind::Conflict, message))
 }
 
 /// Whether a requirement holds, on all that is in the state.
-fn check(state: &ReadState, requirement: &Requirement) -> Result<()> {
-    require(match requirement {
-        Requirement::Absent { keyspace, key } => state.get(*keyspace, key, Seqno::MAX)?.is_none(),
+fn holds(state: &ReadState, requirement: &Requirement) -> Result<bool> {
+    match requirement {
+        Requirement::Absent { keyspace, key } => Ok(state.get(*keyspace, key, Seqno::MAX)?.is_none()),
         Requirement::Version { keyspace, key, seqno } => {
-            state.get(*keyspace, key, Seqno::MAX)?.is_some_and(|(tag, _)| tag.seqno() == *seqno)
+            let found = state.get(*keyspace, key, Seqno::MAX)?;
+            Ok(found.is_some_and(|(tag, _)| tag.seqno() == *seqno))
         }
         Requirement::Unchanged { keyspace, prefix, since } => {
-            is_unchanged(state, *keyspace, prefix, since.seqno())?
+            is_unchanged(state, *keyspace, prefix, since.seqno())
         }
-    })
+        Requirement::NotWritten { keyspace, key, since } => {
+            Ok(!is_rewritten(state, *keyspace, key, since.seqno())?)
+        }
+    }
 }
 
 /// Whether a key has a version newer than `since`, or a range deletion is. Only memtables and tables that have something newer are looked at.
