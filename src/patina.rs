@@ -8,7 +8,7 @@ use patina_objects::{
     PutOptions, TickOptions, TickReport, Timestamp,
 };
 use patina_query::{Session, SessionOptions};
-use patina_storage::{Db, Keyspace, KeyspaceOptions};
+use patina_storage::{CheckpointReport, Db, Keyspace, KeyspaceOptions, VerifyReport};
 
 use crate::builder::Builder;
 use crate::error::{Error, Result};
@@ -353,6 +353,43 @@ impl Patina {
     /// ```
     pub fn storage(&self) -> &Db {
         &self.db
+    }
+
+    /// Reads everything that is stored and reports what is damaged, with file and offset; reads and writes go on.
+    /// For a database that cannot be opened there is [`Db::verify_closed`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = patinadb::Patina::open(dir.path())?;
+    /// # db.put("a.txt", b"first")?;
+    /// assert!(db.verify()?.is_sound());
+    /// # Ok::<(), patinadb::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Storage that cannot even be listed; damage is no error but the report.
+    pub fn verify(&self) -> Result<VerifyReport> {
+        Ok(self.db.verify()?)
+    }
+
+    /// Makes a database in `dest` that holds what this one holds now, sharing its bytes by hard links.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = patinadb::Patina::open(dir.path().join("data"))?;
+    /// # let dest = dir.path().join("copy");
+    /// db.put("a.txt", b"first")?;
+    /// db.checkpoint(&dest)?;
+    /// db.delete("a.txt")?;
+    /// assert_eq!(&patinadb::Patina::open(&dest)?.get("a.txt")?.bytes[..], b"first");
+    /// # Ok::<(), patinadb::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A `dest` that holds something, a full disk.
+    pub fn checkpoint(&self, dest: impl AsRef<Path>) -> Result<CheckpointReport> {
+        self.store.flush_touches()?;
+        Ok(self.db.checkpoint(dest)?)
     }
 
     /// The time on this database's clock.

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and it reads and writes files as a person would"
 )]
 
+mod administration;
 mod architecture;
 mod bad_input;
 mod command_line;

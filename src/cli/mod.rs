@@ -12,6 +12,8 @@
 //! say something useful about how far they came ([`import`]) or that can stop a query early ([`sql`]) have one.
 
 mod check;
+mod checkpoint;
+mod compact;
 mod demo;
 mod failure;
 mod foreign;
@@ -22,6 +24,7 @@ mod json;
 mod ls;
 mod open;
 mod output;
+mod progress;
 mod put;
 mod repl;
 mod sources;
@@ -30,6 +33,7 @@ mod stat;
 mod status;
 mod tick;
 mod time;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +74,12 @@ enum Command {
     Sql(sql::Arguments),
     /// Show objects and bytes by stage and type, and the disk
     Status(status::Arguments),
+    /// Read every byte and say what is damaged; exit status 1 if anything is
+    Verify(verify::Arguments),
+    /// Make a second database that holds what this one holds, sharing its bytes
+    Checkpoint(checkpoint::Arguments),
+    /// Merge all tables, to give back the space of what was deleted and replaced
+    Compact(compact::Arguments),
     /// Show the whole life cycle on the samples that come with it
     Demo(demo::Arguments),
 }
@@ -95,6 +105,9 @@ fn run(command: Option<Command>, folder: &Folder) -> anyhow::Result<()> {
         Command::Tick(arguments) => tick::run(&arguments, folder),
         Command::Sql(arguments) => sql::run(&arguments, folder),
         Command::Status(arguments) => status::run(&arguments, folder),
+        Command::Verify(arguments) => verify::run(&arguments, folder),
+        Command::Checkpoint(arguments) => checkpoint::run(&arguments, folder),
+        Command::Compact(arguments) => compact::run(&arguments, folder),
         Command::Demo(arguments) => demo::run(&arguments),
     }
 }

@@ -3,9 +3,12 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use patinadb::Patina;
+use patinadb::storage::{VerifyProgress, VerifyReport};
+use patinadb::{Db, Patina, StdVfs};
+use walkdir::WalkDir;
 
 const VARIABLE: &str = "PATINA_DIR";
 const DEFAULT: &str = "patina-data";
@@ -35,6 +38,24 @@ impl Folder {
 
     /// Opens the database, which must be there: a command that only reads leaves no folder behind.
     pub fn open_existing(&self) -> Result<Patina> {
+        self.must_exist()?;
+        Ok(Patina::open(&self.0)?)
+    }
+
+    /// Verifies the database's files, whether it can be opened or not.
+    pub fn verify(&self, progress: impl FnMut(&VerifyProgress<'_>)) -> Result<VerifyReport> {
+        self.must_exist()?;
+        Ok(Db::verify_closed(Arc::new(StdVfs), &self.0, progress)?)
+    }
+
+    /// Everything in the database's folder; files that vanish meanwhile count nothing.
+    pub fn disk_bytes(&self) -> u64 {
+        let entries = WalkDir::new(&self.0).into_iter().filter_map(Result::ok);
+        let files = entries.filter(|entry| entry.file_type().is_file());
+        files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
+    }
+
+    fn must_exist(&self) -> Result<()> {
         let shown = self.0.display();
         if self.0.is_file() {
             bail!("{shown} is a file, not a database's folder: name the folder with -C DIR");
@@ -45,7 +66,7 @@ impl Folder {
                  or name its folder with -C DIR"
             );
         }
-        Ok(Patina::open(&self.0)?)
+        Ok(())
     }
 
     fn is_empty(&self) -> Result<bool> {

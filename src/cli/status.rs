@@ -2,12 +2,10 @@
 //! still to do: tables over the limits of their levels, and blob bytes that nothing refers to.
 
 use std::io::Write;
-use std::path::Path;
 
 use anyhow::Result;
 use patinadb::{Patina, Stage, Sum, Totals};
 use serde_json::json;
-use walkdir::WalkDir;
 
 use super::open::Folder;
 use super::{json, output};
@@ -22,7 +20,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     let patina = folder.open_existing()?;
     let totals = patina.objects().totals()?;
-    let disk = Disk::of(&patina, folder.path())?;
+    let disk = Disk::of(&patina, folder)?;
     let mut out = output::stdout();
     if arguments.json {
         let mut status = json::totals(&totals);
@@ -44,10 +42,10 @@ struct Disk {
 }
 
 impl Disk {
-    fn of(patina: &Patina, folder: &Path) -> Result<Self> {
+    fn of(patina: &Patina, folder: &Folder) -> Result<Self> {
         let files = patina.objects().blob_files()?;
         Ok(Self {
-            bytes: disk_bytes(folder),
+            bytes: folder.disk_bytes(),
             merge_debt_bytes: patina
                 .storage()
                 .stats()
@@ -95,11 +93,4 @@ fn line(label: &str, sum: &Sum, out: &mut impl Write) -> Result<()> {
 
 fn percent(part: u64, whole: u64) -> f64 {
     part as f64 * 100.0 / whole as f64
-}
-
-/// Everything in the database's folder; files that vanish meanwhile count nothing.
-fn disk_bytes(folder: &Path) -> u64 {
-    let files =
-        WalkDir::new(folder).into_iter().filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
-    files.filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum()
 }

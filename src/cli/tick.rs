@@ -1,14 +1,13 @@
 //! `patina tick`: one round of decay, or what one would do.
 
-use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::io::Write;
 
 use anyhow::{Result, bail};
-use indicatif::ProgressBar;
 use patinadb::{Patina, Stage, TickOptions, TickReport, Timestamp};
 
 use super::failure::WrongUsage;
 use super::open::Folder;
+use super::progress::Progress;
 use super::{json, output, time};
 
 #[derive(clap::Args)]
@@ -51,12 +50,7 @@ fn not_past(text: &str, now: Timestamp) -> Result<Timestamp> {
 }
 
 fn tick(patina: &Patina, options: &TickOptions<'_>, as_json: bool) -> Result<()> {
-    let spinner =
-        if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-    spinner.set_message("decaying");
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    let report = patina.tick(options)?;
-    spinner.finish_and_clear();
+    let report = Progress::spin("decaying", || patina.tick(options))?;
     let mut out = output::stdout();
     if as_json {
         writeln!(out, "{}", json::tick(&report))?;

@@ -20,6 +20,7 @@ pub(crate) fn system_tables(shared: &Arc<Shared>) -> Vec<Arc<dyn Table>> {
         Arc::new(policies::PoliciesTable::new(Arc::clone(shared))),
         Arc::new(history::HistoryTable::new(Arc::clone(shared))),
         Arc::new(system::SystemTable::blobs(Arc::clone(shared))),
+        Arc::new(system::SystemTable::levels(Arc::clone(shared))),
         Arc::new(system::SystemTable::stats(Arc::clone(shared))),
         Arc::new(system::SystemTable::tables(Arc::clone(shared))),
         Arc::new(system::SystemTable::columns(Arc::clone(shared))),

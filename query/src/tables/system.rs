@@ -1,4 +1,4 @@
-//! The small tables about the database itself: `blobs`, `stats`, `tables`, `columns`. Each is made whole when it is
+//! The small tables about the database itself: `blobs`, `levels`, `stats`, `tables`, `columns`. Each is made whole when it is
 //! read.
 
 use std::sync::Arc;
@@ -34,6 +34,17 @@ impl SystemTable {
             TableColumn::new("garbage_bytes", "BYTES"),
         ];
         Self { shared, name: "blobs", columns, rows: blob_rows }
+    }
+
+    /// The levels of each keyspace that have tables.
+    pub fn levels(shared: Arc<Shared>) -> Self {
+        let columns = vec![
+            TableColumn::new("keyspace", "TEXT"),
+            TableColumn::new("level", "INTEGER"),
+            TableColumn::new("tables", "INTEGER"),
+            TableColumn::new("bytes", "BYTES"),
+        ];
+        Self { shared, name: "levels", columns, rows: level_rows }
     }
 
     /// Figures about the whole database.
@@ -105,6 +116,18 @@ fn blob_rows(shared: &Shared) -> Result<Vec<Vec<Value>>> {
             whole(file.live_bytes),
             whole(file.garbage_bytes),
         ]
+    });
+    Ok(rows.collect())
+}
+
+fn level_rows(shared: &Shared) -> Result<Vec<Vec<Value>>> {
+    let keyspaces = shared.db.stats().keyspaces;
+    let rows = keyspaces.iter().flat_map(|keyspace| {
+        let levels = (0..).zip(&keyspace.levels).filter(|(_, (tables, _))| *tables > 0);
+        levels.map(|(level, (tables, bytes))| {
+            let name = Value::Text(keyspace.name.clone());
+            vec![name, Value::Integer(level), whole(*tables as u64), whole(*bytes)]
+        })
     });
     Ok(rows.collect())
 }

@@ -150,10 +150,12 @@ SELECT object, name, from_stage, to_stage, reason FROM history WHERE object = 2 
 2|notes/b.txt|0|2|due
 2|notes/b.txt|2|3|forced
 
-SELECT count(*) > 0, sum(garbage_bytes) IS NOT NULL FROM blobs; SELECT value FROM stats WHERE name = 'objects'
+SELECT count(*) > 0, sum(garbage_bytes) IS NOT NULL FROM blobs; SELECT count(*) FROM levels WHERE level > 6 OR tables < 1 OR bytes < 1; SELECT value FROM stats WHERE name = 'objects'
 ----
 [count(*) > 0|sum(garbage_bytes) IS NOT NULL]
 1|1
+[count(*)]
+0
 [value]
 4
 

@@ -174,6 +174,7 @@ ok: table people dropped
 blobs|system|8|NULL
 columns|system|7|NULL
 history|system|18|NULL
+levels|system|4|NULL
 objects|system|23|NULL
 pairs|user|2|CREATE TABLE pairs (a, b, PRIMARY KEY (a, b))
 plain|user|2|CREATE TABLE plain (a, b)

@@ -1,0 +1,57 @@
+//! A bar for what takes a while: shown on a terminal only, and only once a second has passed.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A bar over bytes, or a spinner while nobody knows how many there are.
+pub struct Progress {
+    bar: ProgressBar,
+    shown: bool,
+}
+
+impl Progress {
+    /// Nothing is shown yet.
+    pub fn new(what: &'static str) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        bar.set_message(what);
+        Self { bar, shown: false }
+    }
+
+    /// So far has it come.
+    pub fn at(&mut self, done: u64, total: u64) {
+        if !self.shown && self.bar.elapsed() >= PATIENCE && io::stderr().is_terminal() {
+            self.shown = true;
+            if let Ok(style) =
+                ProgressStyle::with_template("{msg} {bar:40} {bytes} of {total_bytes}, {eta} left")
+            {
+                self.bar.set_style(style);
+            }
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+
+    /// Runs what cannot say how far it has come, behind a spinner.
+    pub fn spin<T>(what: &'static str, work: impl FnOnce() -> T) -> T {
+        if !io::stderr().is_terminal() {
+            return work();
+        }
+        let spinner = ProgressBar::new_spinner();
+        spinner.set_message(what);
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        let result = work();
+        spinner.finish_and_clear();
+        result
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

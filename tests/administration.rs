@@ -1,0 +1,120 @@
+//! Promise: whoever looks after a database can check it, copy it while it is whole, and shrink it, from the command line.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::sandbox::{Sandbox, all_samples, sample};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// The largest file of the database with this suffix.
+fn file(sandbox: &Sandbox, suffix: &str) -> PathBuf {
+    let entries =
+        fs::read_dir(sandbox.path().join("patina-data")).unwrap().map(|entry| entry.unwrap().path());
+    let with_suffix = entries.filter(|path| path.extension().is_some_and(|extension| extension == suffix));
+    with_suffix.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+}
+
+#[test]
+fn a_whole_database_verifies() {
+    let sandbox = Sandbox::with_samples();
+    let said = sandbox.prints(&["verify"]);
+    assert!(said.starts_with("no problems in "), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let report = json(&sandbox.prints(&["verify", "--json"]));
+    assert_eq!((report["sound"].as_bool(), report["problems_total"].as_u64()), (Some(true), Some(0)));
+    assert!(report["references"].as_u64().unwrap() >= all_samples().len() as u64, "{report}");
+}
+
+#[test]
+fn damage_is_named_and_is_a_failure() {
+    for suffix in ["sst", "blob"] {
+        let sandbox = Sandbox::with_samples();
+        let path = file(&sandbox, suffix);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[100] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let run = sandbox.patina(&["verify"]);
+        let said = String::from_utf8(run.stdout).unwrap();
+        assert_eq!((run.status, run.stderr.as_str()), (1, ""), "{said}");
+        assert!(said.contains(name) && said.contains("damaged at byte"), "{said}");
+        let run = sandbox.patina(&["verify", "--json"]);
+        let report = json(&String::from_utf8(run.stdout).unwrap());
+        assert_eq!(run.status, 1);
+        assert!(report["problems"][0]["file"].as_str().unwrap().ends_with(name), "{report}");
+        assert!(report["problems"][0]["offset"].is_u64(), "{report}");
+    }
+}
+
+#[test]
+fn what_cannot_be_opened_can_be_verified() {
+    let sandbox = Sandbox::with_samples();
+    fs::remove_file(sandbox.path().join("patina-data/CURRENT")).unwrap();
+    assert_eq!(sandbox.patina(&["ls"]).status, 1);
+    let run = sandbox.patina(&["verify"]);
+    let said = String::from_utf8(run.stdout).unwrap();
+    assert_eq!(run.status, 1);
+    assert!(said.contains("CURRENT") && said.contains("1 problem in"), "{said}");
+}
+
+#[test]
+fn verifying_nothing_says_so_and_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.patina(&["verify"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("there is no database in patina-data"), "{}", run.stderr);
+    assert!(!sandbox.path().join("patina-data").exists());
+}
+
+#[test]
+fn a_checkpoint_is_a_database_of_its_own() {
+    let sandbox = Sandbox::with_samples();
+    let report = json(&sandbox.prints(&["checkpoint", "copy", "--json"]));
+    assert!(report["files_linked"].as_u64().unwrap() >= 2, "{report}");
+    sandbox.file("late.txt", b"after the checkpoint");
+    sandbox.prints(&["put", "late.txt"]);
+    fs::remove_dir_all(sandbox.path().join("patina-data")).unwrap();
+    for (name, bytes) in all_samples() {
+        let got = sandbox.patina(&["-C", "copy", "get", &format!("samples/{name}")]);
+        assert!(got.status == 0 && got.stdout == bytes, "{name}: {}", got.stderr);
+    }
+    assert_eq!(sandbox.patina(&["-C", "copy", "get", "late.txt"]).status, 1);
+    assert!(sandbox.prints(&["-C", "copy", "verify"]).starts_with("no problems"));
+}
+
+#[test]
+fn a_checkpoint_goes_nowhere_near_other_files() {
+    let sandbox = Sandbox::with_samples();
+    sandbox.file("full/diary.txt", b"mine");
+    let run = sandbox.patina(&["checkpoint", "full"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("diary.txt") && run.stderr.lines().count() == 1, "{}", run.stderr);
+    assert_eq!(fs::read_dir(sandbox.path().join("full")).unwrap().count(), 1);
+    assert_eq!(sandbox.patina(&["checkpoint"]).status, 2, "no destination is wrong usage");
+}
+
+#[test]
+fn compacting_keeps_every_object() {
+    let sandbox = Sandbox::with_samples();
+    let sizes = json(&sandbox.prints(&["compact", "--json"]));
+    assert!(sizes["bytes_after"].as_u64().unwrap() > 0, "{sizes}");
+    assert!(sandbox.prints(&["compact"]).contains(" on disk, "));
+    let got = sandbox.patina(&["get", "samples/chelsea.png"]);
+    assert!(got.stdout == sample("chelsea.png"));
+    assert!(sandbox.prints(&["verify"]).starts_with("no problems"));
+    let levels = sandbox.prints(&[
+        "sql",
+        "SELECT keyspace, sum(tables) AS n FROM levels GROUP BY 1",
+        "--format",
+        "jsonl",
+    ]);
+    assert!(
+        levels.lines().count() > 1 && levels.lines().all(|line| json(line)["n"].as_u64() >= Some(1)),
+        "{levels}"
+    );
+}
