@@ -36,6 +36,7 @@ mod compaction;
 mod compress;
 mod db;
 mod error;
+mod events;
 mod log;
 mod manifest;
 mod memtable;
@@ -53,10 +54,11 @@ pub use batch::{KEY_BYTES_MAX, PendingBlob, WriteBatch};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compaction::{BinOwner, BinReport, Judgement, LevelTraffic, LiveRecord, NewBlob};
 pub use db::{
-    BlobFileInfo, CheckpointReport, Db, Entry, Iter, Keyspace, KeyspaceStats, Problem, Savepoint, Snapshot,
-    StallStats, Stats, Transaction, TransactionIter, VerifyProgress, VerifyReport,
+    BlobFileInfo, CheckpointReport, Db, Entry, Ingest, IngestReport, Iter, Keyspace, KeyspaceStats, Problem,
+    Savepoint, Snapshot, StallStats, Stats, Transaction, TransactionIter, VerifyProgress, VerifyReport,
 };
 pub use error::{Error, ErrorKind, Result};
+pub use events::{Event, EventListener};
 pub use options::{KeyspaceOptions, Options, TableCompression};
 pub use types::{Bin, BlobRef, Compression, Durability, FileId, Seqno};
 pub use vfs::{MemVfs, StdVfs, Vfs, VfsFile, VfsLock};

@@ -2,6 +2,7 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::events::EventListener;
 use crate::version::LEVELS;
 use std::sync::Arc;
 
@@ -52,6 +53,8 @@ pub struct Options {
     pub blob_bytes_max: u64,
     /// Where the database learns the time.
     pub clock: Arc<dyn Clock>,
+    /// Who is told what happens: flushes, merges, stalls, files, failures. See [`EventListener`].
+    pub listener: Option<Arc<dyn EventListener>>,
 }
 
 impl Default for Options {
@@ -75,6 +78,7 @@ impl Default for Options {
             inline_value_bytes_max: 1 << 20,
             blob_bytes_max: 1 << 30,
             clock: Arc::new(SystemClock::default()),
+            listener: None,
         }
     }
 }

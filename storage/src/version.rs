@@ -52,7 +52,8 @@ impl Tree {
         self.forget_ranges(&table);
         let Some(tables) = self.levels.get_mut(level) else { return };
         let at = match level {
-            0 => tables.partition_point(|other| other.id > table.id),
+            // Not by file number: what is ingested has its number long before its place in time.
+            0 => tables.partition_point(|other| other.properties.seqno_max > table.properties.seqno_max),
             _ => tables.partition_point(|other| other.properties.smallest < table.properties.smallest),
         };
         tables.insert(at, table);
@@ -81,6 +82,15 @@ impl Tree {
                 _ => Arc::new(Fragments::new(self.tables().flat_map(|table| table.ranges.iter()))),
             }
         })
+    }
+
+    /// Whether no table of this level or one above has keys in `smallest..=largest`.
+    pub(crate) fn is_free_down_to(&self, level: usize, smallest: &[u8], largest: &[u8]) -> bool {
+        let overlaps = |table: &Arc<Table>| {
+            &table.properties.smallest[..] <= largest && !table.properties.ends_before(smallest)
+        };
+        !self.levels[0].iter().any(overlaps)
+            && (1..=level).all(|level| self.overlapping(level, smallest, largest).is_empty())
     }
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {

@@ -196,8 +196,10 @@ fn one_problem_does_not_hide_another() {
     }
     let report = verify(&vfs);
     for (path, _) in &damaged {
-        let here = report.problems.iter().filter(|problem| problem.file.as_ref() == Some(path));
-        assert!(here.count() >= 2, "{}: {report:#?}", path.display());
+        let here = report.problems.iter().filter(|problem| problem.file.as_ref() == Some(path)).count();
+        // A small table has one block, and what stands behind it is needed to open it.
+        let at_least = if path.extension().is_some_and(|extension| extension == "blob") { 2 } else { 1 };
+        assert!(here >= at_least, "{}: {report:#?}", path.display());
     }
 }
 

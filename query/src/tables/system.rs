@@ -145,6 +145,19 @@ fn stats_rows(shared: &Shared) -> Result<Vec<Vec<Value>>> {
     add("writes".to_owned(), whole(stats.seqno.0));
     add("memtable_bytes".to_owned(), whole(stats.memtable_bytes as u64));
     add("block_cache_bytes".to_owned(), whole(stats.block_cache_bytes));
+    add("block_cache_hits".to_owned(), whole(stats.block_cache_hits));
+    add("block_cache_misses".to_owned(), whole(stats.block_cache_misses));
+    add("table_memory_bytes".to_owned(), whole(stats.table_memory_bytes as u64));
+    add("open_files".to_owned(), whole(stats.open_files as u64));
+    add("sealed_memtables".to_owned(), whole(stats.sealed_memtables as u64));
+    add("user_bytes_written".to_owned(), whole(stats.user_bytes_written));
+    add("log_bytes_written".to_owned(), whole(stats.log_bytes_written));
+    add("blob_bytes_written".to_owned(), whole(stats.blob_bytes_written));
+    add("write_amplification".to_owned(), Value::Real(stats.write_amplification()));
+    add("delayed_writes".to_owned(), whole(stats.stalls.delays));
+    add("delayed_us".to_owned(), whole(stats.stalls.delayed_us));
+    add("stopped_writes".to_owned(), whole(stats.stalls.stops));
+    add("stopped_us".to_owned(), whole(stats.stalls.stopped_us));
     add("snapshots".to_owned(), whole(stats.snapshots as u64));
     add("blob_files".to_owned(), whole(stats.blob_files as u64));
     add("read_only".to_owned(), stats.read_only.into());
@@ -153,6 +166,13 @@ fn stats_rows(shared: &Shared) -> Result<Vec<Vec<Value>>> {
         let tables: usize = keyspace.levels.iter().map(|(tables, _)| tables).sum();
         add(format!("keyspace.{}.tables", keyspace.name), whole(tables as u64));
         add(format!("keyspace.{}.bytes", keyspace.name), whole(bytes));
+        add(format!("keyspace.{}.entries", keyspace.name), whole(keyspace.entries));
+        add(format!("keyspace.{}.tombstones", keyspace.name), whole(keyspace.tombstones));
+        add(format!("keyspace.{}.debt_bytes", keyspace.name), whole(keyspace.debt_bytes));
+        let places = keyspace.read_amplification() as u64;
+        add(format!("keyspace.{}.read_amplification", keyspace.name), whole(places));
+        let space = Value::Real(keyspace.space_amplification());
+        add(format!("keyspace.{}.space_amplification", keyspace.name), space);
     }
     Ok(rows)
 }

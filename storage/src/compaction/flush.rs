@@ -3,6 +3,7 @@
 use super::Survivors;
 use crate::db::Inner;
 use crate::error::{Error, Result};
+use crate::events::Told;
 use crate::manifest::{Edit, TableEdit};
 use crate::memtable::{Memtable, MemtableIter};
 use crate::ranges::Fragments;
@@ -17,6 +18,7 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
     let state = inner.read_state();
     let Some(memtable) = state.sealed.last().cloned() else { return Ok(false) };
     let begun_us = inner.options.clock.monotonic_us();
+    let told = Told::flush(inner, memtable.bytes());
     // The tables will refer to blobs whose log records go away with the log.
     inner.blobs().sync_open().map_err(|error| inner.fail(error))?;
     let mut tables = Vec::new();
@@ -58,6 +60,7 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
     let busy_us = inner.options.clock.monotonic_us().saturating_sub(begun_us);
     inner.traffic.merged(0, 0, written_bytes, busy_us);
     inner.measure_flush(memtable.bytes(), busy_us);
+    told.done(outputs.len(), written_bytes);
     Ok(true)
 }
 
@@ -93,18 +96,18 @@ fn write_table(
 }
 
 /// A table being written; removed again if it is not finished.
-pub(super) struct Output<'a> {
+pub(crate) struct Output<'a> {
     inner: &'a Inner,
     options: crate::TableCompression,
     writer: Option<(FileId, TableWriter)>,
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn new(inner: &'a Inner, options: crate::TableCompression) -> Self {
+    pub(crate) fn new(inner: &'a Inner, options: crate::TableCompression) -> Self {
         Self { inner, options, writer: None }
     }
 
-    pub(super) fn add(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
+    pub(crate) fn add(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
         self.writer()?.add(user_key, tag, value)
     }
 
@@ -125,13 +128,13 @@ impl<'a> Output<'a> {
         Ok(&mut self.writer.insert((id, writer)).1)
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.writer.as_ref().map_or(0, |(_, writer)| writer.bytes())
     }
 
     /// Ends the open table, with the range tombstones that belong to it, and opens it for reading; the next entry begins another. `None`
     /// if it has neither entries nor range tombstones.
-    pub(super) fn finish(&mut self, ranges: &Fragments) -> Result<Option<Arc<Table>>> {
+    pub(crate) fn finish(&mut self, ranges: &Fragments) -> Result<Option<Arc<Table>>> {
         if !ranges.is_empty() {
             self.writer()?;
         }

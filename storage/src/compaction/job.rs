@@ -9,6 +9,7 @@ use super::flush::Output;
 use super::picker::Pick;
 use crate::db::Inner;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Told;
 use crate::manifest::{Edit, TableEdit};
 use crate::merge::{LevelIter, MergeIter, Source};
 use crate::ranges::Fragments;
@@ -48,15 +49,18 @@ impl Job {
     /// Rewrites all inputs.
     pub(super) fn merge(&self, inner: &Inner) -> Result<()> {
         let begun_us = inner.options.clock.monotonic_us();
+        let read_bytes = self.inputs().map(|table| table.bytes).sum();
+        let told =
+            Told::merge(inner, self.keyspace, self.pick.output_level, self.inputs().count(), read_bytes);
         let mut outputs = Vec::new();
         let written = self.write_outputs(inner, &mut outputs).and_then(|()| inner.sync_dir());
         written.inspect_err(|_| outputs.iter().for_each(|table| table.mark_obsolete()))?;
         let written_bytes = outputs.iter().map(|table| table.bytes).sum();
         self.install(inner, outputs.clone()).inspect_err(|_| inner.discard_outputs(&outputs))?;
         self.inputs().for_each(|table| table.mark_obsolete());
-        let read_bytes = self.inputs().map(|table| table.bytes).sum();
         let busy_us = inner.options.clock.monotonic_us().saturating_sub(begun_us);
         inner.traffic.merged(self.pick.output_level, read_bytes, written_bytes, busy_us);
+        told.done(outputs.len(), written_bytes);
         Ok(())
     }
 

@@ -26,7 +26,7 @@ mod picker;
 mod traffic;
 
 pub use bin::{BinOwner, BinReport, Judgement, LiveRecord, NewBlob};
-pub(crate) use flush::flush_one;
+pub(crate) use flush::{Output, flush_one};
 pub(crate) use leveled::{compact_all, compact_one, debt_bytes};
 pub(crate) use picker::Facts;
 pub use traffic::LevelTraffic;

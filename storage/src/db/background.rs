@@ -6,6 +6,7 @@
 
 use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Event;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -130,7 +131,9 @@ impl Closer {
         }
         // A bin that cannot be sealed is recovered by the next opening; the log must be durable all the same.
         let sealed = self.inner.seal_all_bins();
-        self.inner.finish_log().and(sealed)
+        let finished = self.inner.finish_log();
+        self.inner.events.end();
+        finished.and(sealed)
     }
 }
 
@@ -187,6 +190,8 @@ fn run(inner: &Inner, job: Job) {
             }
             Err(error) => {
                 background.set_error(job, Some(&error));
+                let (kind, message) = (error.kind(), error.to_string());
+                inner.events.emit(|| Event::BackgroundError { kind, message });
                 // Not ended by a mere wake: two failing threads would wake each other without end.
                 let is_waiting =
                     |signals: &mut Signals| signals.retries == retries && !background.is_closing();

@@ -119,6 +119,7 @@ impl Inner {
             let file = self.open_bin(bin)?;
             // Sealed between the two calls: take the bin's next file.
             let Some(blob) = file.append(keyspace.id(), key, encoding, payload, len)? else { continue };
+            self.counters.blob(len, crate::blob::record_bytes(key.len(), blob.stored_len));
             let pending = PendingBlob::new(file.clone(), keyspace.id(), Bytes::copy_from_slice(key), blob);
             if file.size().0 >= self.options.blob_file_bytes {
                 self.seal_if_open(&file)?;

@@ -8,6 +8,7 @@
 mod background;
 mod blobs;
 mod checkpoint;
+mod ingest;
 mod iter;
 mod keyspaces;
 mod multi_get;
@@ -25,6 +26,7 @@ mod write;
 
 pub use blobs::BlobFileInfo;
 pub use checkpoint::CheckpointReport;
+pub use ingest::{Ingest, IngestReport};
 pub use iter::{Entry, Iter};
 pub use pressure::StallStats;
 pub use snapshot::Snapshot;
@@ -35,6 +37,7 @@ pub use verify::{Problem, VerifyProgress, VerifyReport};
 use crate::batch::WriteBatch;
 use crate::compaction::Traffic;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Event, Events, file_events};
 use crate::log::{AppendError, LogWriter};
 use crate::manifest::{Edit, Manifest};
 use crate::open_files::OpenFiles;
@@ -50,6 +53,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use pipeline::{LogQueue, Publisher};
 use pressure::Pressure;
+use stats::Counters;
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 use std::path::{Path, PathBuf};
@@ -102,6 +106,8 @@ pub(crate) struct Inner {
     /// One merge of tables at a time.
     pub table_compaction: Mutex<()>,
     pub traffic: Traffic,
+    pub events: Events,
+    pub counters: Counters,
     /// One bin compaction at a time.
     pub bin_compaction: Mutex<()>,
     /// Why the database takes no more writes.
@@ -130,6 +136,10 @@ impl Inner {
         self.manifest.lock().state.keyspaces.get(&id).map(|(_, options)| *options).unwrap_or_default()
     }
 
+    pub(crate) fn keyspace_name(&self, id: KeyspaceId) -> String {
+        self.manifest.lock().state.keyspaces.get(&id).map(|(name, _)| name.clone()).unwrap_or_default()
+    }
+
     pub(crate) fn new_file_id(&self) -> FileId {
         self.manifest.lock().new_file_id()
     }
@@ -139,7 +149,9 @@ impl Inner {
     /// # Errors
     /// The edit does not count, unless the database is read-only now: then only the next opening knows.
     pub(crate) fn apply(&self, edit: Edit, change: impl FnOnce(&mut ReadState)) -> Result<()> {
+        let told = if self.events.is_listening() { file_events(&edit) } else { Vec::new() };
         let before = self.apply_locked(&mut self.manifest.lock(), edit, change)?;
+        told.into_iter().for_each(|event| self.events.emit(|| event));
         // Outside the locks: what nobody else holds is freed and unlinked now.
         drop(before);
         Ok(())
@@ -167,7 +179,9 @@ impl Inner {
 
     /// Remembers that the state on disk is unknown since `error`; from here on only reading goes.
     pub(crate) fn fail(&self, error: Error) -> Error {
-        let _ = self.fatal.set(error.to_string());
+        if self.fatal.set(error.to_string()).is_ok() {
+            self.events.emit(|| Event::ReadOnly { cause: error.to_string() });
+        }
         self.background.wake();
         error
     }

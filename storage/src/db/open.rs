@@ -17,11 +17,13 @@
 use super::blobs::Blobs;
 use super::pipeline::{LogQueue, Publisher};
 use super::pressure::Pressure;
+use super::stats::Counters;
 use super::{Background, Commit, Inner};
 use crate::batch::{Op, decode_batch};
 use crate::blob::{BlobFile, record_bytes};
 use crate::compaction::Traffic;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Event, Events};
 use crate::log::{LogReader, LogWriter, Tail};
 use crate::manifest::{self, Manifest, State};
 use crate::memtable::Memtable;
@@ -75,6 +77,8 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         replay.log(&*vfs, dir.join(file_name(id, LOG_SUFFIX)), id)?;
     }
     let last_seqno = replay.last_seqno;
+    let torn = replay.torn.as_ref().map(|torn| (torn.path.clone(), torn.offset));
+    let recovered = Event::Recovered { batches: replay.batches, log_bytes: replay.bytes, torn };
     if let Some(Torn { path, whole_until: whole_until @ 1.., .. }) = &replay.torn {
         cut_off(&*vfs, path, *whole_until)?;
     }
@@ -89,6 +93,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     let sealed = if replayed.is_empty() { Vec::new() } else { vec![Arc::new(replayed)] };
     let read_state =
         ReadState { active: Arc::new(Memtable::new(log_id)), sealed, version: Arc::new(version) };
+    let events = Events::start(options.listener.clone(), dir)?;
     let unsealed: Vec<_> = blobs.values().filter(|file| !file.is_sealed()).cloned().collect();
     let inner = Inner {
         dir: dir.to_owned(),
@@ -107,6 +112,8 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         background: Background::default(),
         table_compaction: Mutex::new(()),
         traffic: Traffic::default(),
+        events,
+        counters: Counters::default(),
         bin_compaction: Mutex::new(()),
         fatal: OnceLock::new(),
         _lock: lock,
@@ -114,6 +121,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         options,
     };
     inner.measure_debt(&inner.read_state());
+    inner.events.emit(|| recovered);
     for file in unsealed {
         inner.seal_bin(&file)?;
     }
@@ -185,6 +193,10 @@ fn open_tables(
         for (id, level) in tables {
             let path = dir.join(file_name(*id, TABLE_SUFFIX));
             let table = Table::open(files.clone(), &path, *id, cache.clone())?;
+            let table = match state.ingested.get(id) {
+                Some(seqno) => table.counted_as(*seqno),
+                None => table,
+            };
             if usize::from(*level) >= LEVELS {
                 return Err(Error::corruption(&path, 0, "the manifest puts it in a level that there is not"));
             }

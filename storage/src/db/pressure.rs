@@ -20,6 +20,7 @@ use super::background::Job;
 use crate::batch::WriteBatch;
 use crate::compaction::debt_bytes;
 use crate::error::{Error, Result};
+use crate::events::Event;
 use crate::memtable::Memtable;
 use crate::options::Options;
 use crate::version::ReadState;
@@ -256,11 +257,13 @@ impl Inner {
     ) -> Result<()> {
         let begun_us = self.options.clock.monotonic_us();
         self.pressure.waiting.fetch_add(1, Ordering::SeqCst);
+        self.events.emit(|| Event::StallBegun);
         let waited = wait();
         self.pressure.waiting.fetch_sub(1, Ordering::SeqCst);
         count.fetch_add(1, Ordering::Relaxed);
         let us = self.options.clock.monotonic_us().saturating_sub(begun_us);
         total_us.fetch_add(us, Ordering::Relaxed);
+        self.events.emit(|| Event::StallEnded { elapsed_us: us });
         waited
     }
 }

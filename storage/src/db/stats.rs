@@ -3,6 +3,7 @@
 use super::{Db, StallStats};
 use crate::compaction::LevelTraffic;
 use crate::types::Seqno;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a database holds now. Sizes are in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +20,16 @@ pub struct Stats {
     pub table_memory_bytes: usize,
     /// Handles of tables and blob files that are kept open.
     pub open_files: usize,
+    /// Look-ups of blocks that the cache answered.
+    pub block_cache_hits: u64,
+    /// Look-ups of blocks that went to a file.
+    pub block_cache_misses: u64,
+    /// Keys and values as they were given, blobs in full.
+    pub user_bytes_written: u64,
+    /// Records of the write-ahead log.
+    pub log_bytes_written: u64,
+    /// Records that were written to blob files, heads and keys included, carried ones too.
+    pub blob_bytes_written: u64,
     /// Live snapshots.
     pub snapshots: usize,
     /// Blob files, retired ones that a snapshot still sees included.
@@ -50,10 +61,83 @@ pub struct KeyspaceStats {
     pub debt_bytes: u64,
 }
 
+impl Stats {
+    /// Bytes written to files for each byte that was given, since the database was opened: log, flushes, merges and blob files. 0 before
+    /// the first write.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", vec![7; 1000])?;
+    /// assert!(db.stats().write_amplification() >= 1.0); // the log
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn write_amplification(&self) -> f64 {
+        let tables: u64 = self.traffic.iter().map(|level| level.written_bytes).sum();
+        ratio(self.log_bytes_written + self.blob_bytes_written + tables, self.user_bytes_written)
+    }
+}
+
+impl KeyspaceStats {
+    /// Places on disk that a look-up may have to ask: the tables of level 0, and each deeper level that has tables.
+    ///
+    /// ```
+    /// let keyspace = patina_storage::KeyspaceStats { levels: vec![(3, 300), (0, 0), (5, 500)], ..Default::default() };
+    /// assert_eq!(keyspace.read_amplification(), 4);
+    /// ```
+    pub fn read_amplification(&self) -> usize {
+        let top = self.levels.first().map_or(0, |(tables, _)| *tables);
+        top + self.levels.iter().skip(1).filter(|(tables, _)| *tables > 0).count()
+    }
+
+    /// Bytes of all tables for each byte of the deepest level, which is what would be left if all were merged (a little less, if
+    /// there are deletions above). 0 without tables.
+    ///
+    /// ```
+    /// let keyspace = patina_storage::KeyspaceStats { levels: vec![(1, 10), (0, 0), (5, 100)], ..Default::default() };
+    /// assert_eq!(keyspace.space_amplification(), 1.1);
+    /// ```
+    pub fn space_amplification(&self) -> f64 {
+        let bytes = || self.levels.iter().map(|(_, bytes)| *bytes);
+        ratio(bytes().sum(), bytes().rfind(|bytes| *bytes > 0).unwrap_or(0))
+    }
+}
+
+fn ratio(bytes: u64, for_each_of: u64) -> f64 {
+    if for_each_of == 0 { 0.0 } else { bytes as f64 / for_each_of as f64 }
+}
+
+/// What is counted as it happens.
+#[derive(Default)]
+pub(crate) struct Counters {
+    user_bytes: AtomicU64,
+    log_bytes: AtomicU64,
+    blob_bytes: AtomicU64,
+}
+
+impl Counters {
+    /// Keys and values of a committed batch.
+    pub(super) fn user(&self, bytes: u64) {
+        self.user_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn log(&self, bytes: u64) {
+        self.log_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A blob of so many bytes as given, in a record of so many.
+    pub(super) fn blob(&self, given_bytes: u64, record_bytes: u64) {
+        self.user(given_bytes);
+        self.blob_bytes.fetch_add(record_bytes, Ordering::Relaxed);
+    }
+}
+
 impl Db {
     /// What the database holds now. O(tables).
     pub fn stats(&self) -> Stats {
         let inner = &self.inner;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let state = inner.read_state();
         let keyspaces = inner.manifest.lock().state.keyspaces.clone();
         let keyspaces = keyspaces.into_iter().map(|(id, (name, _))| {
@@ -80,6 +164,11 @@ impl Db {
                 .map(|t| t.memory_bytes())
                 .sum(),
             open_files: inner.files.count(),
+            block_cache_hits: inner.cache.hits(),
+            block_cache_misses: inner.cache.misses(),
+            user_bytes_written: read(&inner.counters.user_bytes),
+            log_bytes_written: read(&inner.counters.log_bytes),
+            blob_bytes_written: read(&inner.counters.blob_bytes),
             snapshots: inner.snapshots.lock().values().sum(),
             blob_files: inner.blobs.count(),
             read_only: inner.fatal.get().cloned(),

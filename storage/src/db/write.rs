@@ -96,6 +96,7 @@ impl Inner {
         }
         self.publisher.leave(assigned.slot);
         let written = written?;
+        self.counters.user(batch.ops.iter().map(|op| (op.key.len() + op.value.len()) as u64).sum());
         self.publisher.wait_for(assigned.slot);
         Ok((assigned.last, Some(written)))
     }
@@ -113,6 +114,9 @@ impl Inner {
         });
         let written = appended.map(|end| (log.file().clone(), end));
         drop(log);
+        if written.is_ok() {
+            self.counters.log(records.iter().map(|record| record.bytes().len() as u64).sum());
+        }
         place.group.tell(&written);
         written
     }

@@ -14,6 +14,7 @@
 //! 11 keyspace              id | name bytes | options bytes       made, or given other options
 //! 12 keyspace dropped      id                        with all its tables
 //! 13 next keyspace id
+//! 15 table ingested        file | sequence number    its entries, written with number 0, count as this one
 //! options := option*       option := tag u8 | fields below
 //!  1 compression           7 × u8, level 0 first (0 none, 1 LZ4, 2 zstd)
 //!  2 separate_bytes        varint                    (absent: never)
@@ -33,6 +34,7 @@ pub(crate) struct Edit {
     pub keyspaces: Vec<(KeyspaceId, String, KeyspaceOptions)>,
     pub dropped: Vec<KeyspaceId>,
     pub tables: Vec<TableEdit>,
+    pub ingested: Vec<(FileId, Seqno)>,
     pub blobs: Vec<BlobEdit>,
     pub closed: Option<(FileId, u64)>,
 }
@@ -107,6 +109,9 @@ impl Edit {
                 BlobEdit::Retire { id } => put(&mut out, 9, &[id.0]),
             }
         }
+        for (id, seqno) in &self.ingested {
+            put(&mut out, 15, &[id.0, seqno.0]);
+        }
         if let Some((log, len)) = self.closed {
             put(&mut out, 10, &[log.0, len]);
         }
@@ -147,6 +152,7 @@ impl Edit {
                     edit.keyspaces.push((id, name, decode_options(decoder.bytes()?)?));
                 }
                 12 => edit.dropped.push(KeyspaceId(decoder.varint_u32()?)),
+                15 => edit.ingested.push((FileId(decoder.varint()?), Seqno(decoder.varint()?))),
                 13 => edit.next_keyspace = Some(decoder.varint_u32()?),
                 _ => return None,
             }

@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub keyspaces: BTreeMap<KeyspaceId, (String, KeyspaceOptions)>,
     /// Level of each table.
     pub tables: BTreeMap<KeyspaceId, BTreeMap<FileId, u8>>,
+    /// The sequence number that a table's entries count as, if it was ingested.
+    pub ingested: BTreeMap<FileId, Seqno>,
     pub blobs: BTreeMap<FileId, BlobState>,
     /// The log and its length, if the last edit was a clean close.
     pub closed: Option<(FileId, u64)>,
@@ -73,6 +75,12 @@ impl State {
         for id in &edit.dropped {
             self.keyspaces.remove(id);
             self.tables.remove(id);
+        }
+        self.ingested.extend(edit.ingested.iter().copied());
+        if !self.ingested.is_empty() {
+            // Only now: a table that is moved to another level is removed and added by one edit.
+            let tables = &self.tables;
+            self.ingested.retain(|id, _| tables.values().any(|tables| tables.contains_key(id)));
         }
         for blob in &edit.blobs {
             match *blob {
@@ -109,6 +117,7 @@ impl State {
                 .map(|(id, (name, options))| (*id, name.clone(), *options))
                 .collect(),
             tables: tables.collect(),
+            ingested: self.ingested.iter().map(|(id, seqno)| (*id, *seqno)).collect(),
             blobs: blobs.collect(),
             closed: self.closed,
         }

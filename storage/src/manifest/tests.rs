@@ -35,6 +35,13 @@ fn edit_strategy() -> impl Strategy<Value = Edit> {
         .prop_map(|(number, keyspaces, tables, blobs, dropped)| Edit {
             next_keyspace: number.map(|number| number as u32),
             dropped,
+            ingested: tables
+                .iter()
+                .filter_map(|table| match table {
+                    TableEdit::Add { id, .. } => Some((*id, Seqno(id.0 >> 9))),
+                    TableEdit::Remove { .. } => None,
+                })
+                .collect(),
             next_file: number,
             last_seqno: number.map(Seqno),
             first_log: number.map(FileId),

@@ -1,6 +1,6 @@
 //! An open table: point look-ups, and the blocks for its iterator.
 
-use super::block::{BlockCache, BlockIter, Broken, Hit, find, open_block};
+use super::block::{BlockBuilder, BlockCache, BlockIter, Broken, Hit, find, open_block};
 use super::filter::{TableFilter, hash_key};
 use super::format::{BlockHandle, FOOTER_BYTES, Footer, HEADER_BYTES, Properties, check_header};
 use crate::error::{Error, Result};
@@ -26,6 +26,8 @@ pub(crate) struct Table {
     files: Arc<OpenFiles>,
     cache: Arc<BlockCache>,
     pub(super) footer: Footer,
+    /// The number that all entries count as, if they were ingested with number 0.
+    ingested: Option<Seqno>,
     obsolete: AtomicBool,
 }
 
@@ -71,7 +73,6 @@ impl Table {
     ) -> Result<Self> {
         let file = files.open(id, path)?;
         let bytes = file.size().map_err(|source| Error::io("read", path, source))?;
-        let corrupt = |offset, what: &str| Error::corruption(path, offset, what);
         let footer = read_footer(&*file, path, id, bytes)?;
         let mut table = Self {
             id,
@@ -82,13 +83,40 @@ impl Table {
             files,
             cache,
             footer,
+            ingested: None,
             obsolete: AtomicBool::new(false),
         };
-        let properties = table.read_block(footer.properties)?;
-        table.properties = Properties::decode(&properties)
-            .ok_or_else(|| corrupt(footer.properties.offset, "its properties make no sense"))?;
+        table.properties = table.read_properties()?;
         table.ranges = Arc::new(table.read_ranges(footer.ranges)?);
         Ok(table)
+    }
+
+    /// The properties as they are on disk now, with the number that ingested entries count as.
+    pub(super) fn read_properties(&self) -> Result<Properties> {
+        let handle = self.footer.properties;
+        let mut properties = Properties::decode(&self.read_block(handle)?)
+            .ok_or_else(|| self.corruption(handle.offset, "its properties make no sense"))?;
+        if let Some(seqno) = self.ingested {
+            (properties.seqno_min, properties.seqno_max) = (seqno, seqno);
+        }
+        Ok(properties)
+    }
+
+    /// The same table, with entries that count as written at `seqno`. They were ingested with number 0: when the table was written, nobody
+    /// knew which write it would be. Each block is rewritten as it is read.
+    pub(crate) fn counted_as(&self, seqno: Seqno) -> Self {
+        Self {
+            id: self.id,
+            bytes: self.bytes,
+            properties: Properties { seqno_min: seqno, seqno_max: seqno, ..self.properties.clone() },
+            ranges: self.ranges.clone(),
+            path: self.path.clone(),
+            files: self.files.clone(),
+            cache: self.cache.clone(),
+            footer: self.footer,
+            ingested: Some(seqno),
+            obsolete: AtomicBool::new(false),
+        }
     }
 
     /// The range tombstones, cut at each other's ends as they were when they were written.
@@ -143,15 +171,30 @@ impl Table {
         open_block(self.id, handle, bytes).map_err(|what| self.corruption(handle.offset, what))
     }
 
+    /// As [`Self::read_block`]; entries have the numbers that they count as.
+    pub(super) fn read_entries(&self, handle: BlockHandle) -> Result<Bytes> {
+        let block = self.read_block(handle)?;
+        let Some(seqno) = self.ingested.filter(|_| handle != self.footer.filter) else { return Ok(block) };
+        let mut iter = BlockIter::new(block);
+        let mut counted = BlockBuilder::default();
+        iter.seek_to_first();
+        while let Some((key, tag)) = iter.key() {
+            counted.add(key, Tag::new(seqno, tag.kind().unwrap_or(Kind::Value)), &iter.value());
+            iter.next();
+        }
+        self.check(&iter)?;
+        Ok(counted.finish().into())
+    }
+
     fn block(&self, handle: BlockHandle, caching: Caching) -> Result<Bytes> {
         let key = (self.id, handle.offset);
         if caching == Caching::Bypass {
-            return self.cache.peek(&key).map_or_else(|| self.read_block(handle), Ok);
+            return self.cache.peek(&key).map_or_else(|| self.read_entries(handle), Ok);
         }
         if let Some(block) = self.cache.get(&key) {
             return Ok(block);
         }
-        let block = self.read_block(handle)?;
+        let block = self.read_entries(handle)?;
         self.cache.insert(key, block.clone());
         Ok(block)
     }

@@ -57,10 +57,11 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn run(&mut self, footer: &Footer) {
-        let properties = self.block(footer.properties);
-        if properties.is_some_and(|bytes| Properties::decode(&bytes).as_ref() != Some(&self.table.properties))
-        {
-            self.problem(footer.properties.offset, "its properties are not the ones it had");
+        self.cover(footer.properties);
+        match self.table.read_properties() {
+            Ok(properties) if properties == self.table.properties => {}
+            Ok(_) => self.problem(footer.properties.offset, "its properties are not the ones it had"),
+            Err(error) => self.report(error),
         }
         if footer.filter.len > 0
             && let Some(bytes) = self.block(footer.filter)
@@ -94,9 +95,13 @@ impl Walk<'_> {
         self.report(self.table.corruption(offset, what));
     }
 
-    fn block(&mut self, handle: BlockHandle) -> Option<Bytes> {
-        let read: Result<Bytes> = self.table.read_block(handle);
+    fn cover(&mut self, handle: BlockHandle) {
         self.extents.push((handle.offset, handle.offset.saturating_add(u64::from(handle.len))));
+    }
+
+    fn block(&mut self, handle: BlockHandle) -> Option<Bytes> {
+        self.cover(handle);
+        let read: Result<Bytes> = self.table.read_entries(handle);
         read.map_err(|error| self.report(error)).ok()
     }
 
@@ -104,7 +109,7 @@ impl Walk<'_> {
         if handle.len == 0 {
             return;
         }
-        self.extents.push((handle.offset, handle.offset.saturating_add(u64::from(handle.len))));
+        self.cover(handle);
         match self.table.read_ranges(handle) {
             Ok(ranges) if ranges == *self.table.ranges => {}
             Ok(_) => self.problem(handle.offset, "its range tombstones are not the ones it had"),

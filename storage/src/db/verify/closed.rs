@@ -140,7 +140,10 @@ impl Files<'_> {
             for (id, level) in tables {
                 let path = self.dir.join(file_name(*id, TABLE_SUFFIX));
                 let table = Table::open(self.handles.clone(), &path, *id, self.cache.clone());
-                match table {
+                match table.map(|table| match state.ingested.get(id) {
+                    Some(seqno) => table.counted_as(*seqno),
+                    None => table,
+                }) {
                     Ok(_) if usize::from(*level) >= LEVELS => {
                         let what = "the manifest puts it in a level that there is not";
                         verifier.problem(&Error::corruption(&path, 0, what));
