@@ -82,6 +82,12 @@ impl Error {
         Self { location, source: Some(Box::new(source)), ..Self::new(kind, message) }
     }
 
+    /// The reader of a streamed blob failed.
+    pub(crate) fn reader(source: io::Error) -> Self {
+        let message = "cannot read the bytes of the blob";
+        Self { source: Some(Box::new(source)), ..Self::new(ErrorKind::Io, message) }
+    }
+
     /// Wraps an error that the owner of the blobs raised inside a bin compaction.
     pub fn owner(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
         Self { source: Some(source), ..Self::new(ErrorKind::Owner, "the owner of a blob failed") }
@@ -119,6 +125,19 @@ impl Error {
             (ErrorKind::Owner, Some(source)) => Ok(source),
             (_, source) => Err(Self { source, ..self }),
         }
+    }
+}
+
+/// For [`io::Read`] and [`io::Write`]: the error is the source, and its kind the nearest one.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error.kind {
+            ErrorKind::InvalidArgument => io::ErrorKind::InvalidInput,
+            ErrorKind::Corruption => io::ErrorKind::InvalidData,
+            ErrorKind::NoSpace => io::ErrorKind::StorageFull,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
     }
 }
 

@@ -192,7 +192,7 @@ pub(crate) fn file_events(edit: &Edit) -> Vec<Event> {
         TableEdit::Remove { id, .. } => (!is_added(id)).then_some(Event::TableDropped { id }),
     });
     let blobs = edit.blobs.iter().map(|blob| match *blob {
-        BlobEdit::Open { id, bin } => Event::BlobFileAdded { id, bin },
+        BlobEdit::Open { id, bin, .. } => Event::BlobFileAdded { id, bin },
         BlobEdit::Seal { id, bytes, records } => Event::BlobFileSealed { id, bytes, records },
         BlobEdit::Retire { id } => Event::BlobFileDropped { id },
     });

@@ -57,8 +57,9 @@ pub use db::{
     BlobFileInfo, CheckpointReport, Db, Entry, Ingest, IngestReport, Iter, Keyspace, KeyspaceStats, Problem,
     Savepoint, Snapshot, StallStats, Stats, Transaction, TransactionIter, VerifyProgress, VerifyReport,
 };
+pub use db::{BlobWriter, ValueReader};
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, EventListener};
 pub use options::{KeyspaceOptions, Options, TableCompression};
-pub use types::{Bin, BlobRef, Compression, Durability, FileId, Seqno};
+pub use types::{Bin, BlobLayout, BlobRef, Compression, Durability, FileId, Seqno};
 pub use vfs::{MemVfs, StdVfs, Vfs, VfsFile, VfsLock};

@@ -49,7 +49,7 @@ pub struct Options {
     pub open_bins_max: usize,
     /// The largest value that [`crate::WriteBatch::put`] takes; larger ones are blobs.
     pub inline_value_bytes_max: usize,
-    /// The largest blob.
+    /// The largest blob. One that is streamed is never held in memory as a whole.
     pub blob_bytes_max: u64,
     /// Where the database learns the time.
     pub clock: Arc<dyn Clock>,
@@ -76,7 +76,7 @@ impl Default for Options {
             blob_file_bytes: 64 << 20,
             open_bins_max: 32,
             inline_value_bytes_max: 1 << 20,
-            blob_bytes_max: 1 << 30,
+            blob_bytes_max: 64 << 30,
             clock: Arc::new(SystemClock::default()),
             listener: None,
         }
@@ -114,7 +114,7 @@ impl Options {
             (self.blob_file_bytes >= 4 << 10, "blob_file_bytes must be at least 4 KiB"),
             (self.open_bins_max >= 1, "open_bins_max must be at least 1"),
             (self.inline_value_bytes_max <= 64 << 20, "inline_value_bytes_max must be at most 64 MiB"),
-            (self.blob_bytes_max <= 4 << 30, "blob_bytes_max must be at most 4 GiB"),
+            (self.blob_bytes_max <= 1 << 40, "blob_bytes_max must be at most 1 TiB"),
         ];
         report("bad options", &rules)
     }

@@ -159,6 +159,27 @@ impl Bin {
     }
 }
 
+/// How a blob's record is laid out. The numbers are on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum BlobLayout {
+    /// In one piece, read and verified as one.
+    #[default]
+    Whole = 0,
+    /// In chunks, each compressed and verified by itself: see [`crate::BlobWriter`].
+    Chunked = 1,
+}
+
+impl BlobLayout {
+    pub(crate) fn from_u8(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Whole),
+            1 => Some(Self::Chunked),
+            _ => None,
+        }
+    }
+}
+
 /// Where a blob is: what the LSM keeps in place of the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlobRef {
@@ -170,6 +191,8 @@ pub struct BlobRef {
     pub stored_len: u64,
     /// Bytes of the value as put.
     pub len: u64,
+    /// How the record is laid out.
+    pub layout: BlobLayout,
 }
 
 impl BlobRef {
@@ -178,6 +201,7 @@ impl BlobRef {
         for value in [self.file.0, self.offset, self.stored_len, self.len] {
             put_varint(&mut out, value);
         }
+        out.push(self.layout as u8);
         out
     }
 
@@ -188,6 +212,7 @@ impl BlobRef {
             offset: decoder.varint()?,
             stored_len: decoder.varint()?,
             len: decoder.varint()?,
+            layout: BlobLayout::from_u8(decoder.u8()?)?,
         };
         decoder.is_empty().then_some(blob)
     }
@@ -208,8 +233,9 @@ mod tests {
         }
 
         #[test]
-        fn blob_references_round_trip(file: u64, offset: u64, stored_len: u64, len: u64) {
-            let blob = BlobRef { file: FileId(file), offset, stored_len, len };
+        fn blob_references_round_trip(file: u64, offset: u64, stored_len: u64, len: u64, chunked: bool) {
+            let layout = if chunked { BlobLayout::Chunked } else { BlobLayout::Whole };
+            let blob = BlobRef { file: FileId(file), offset, stored_len, len, layout };
             prop_assert_eq!(BlobRef::decode(&blob.encode()), Some(blob));
         }
     }

@@ -106,6 +106,16 @@ impl Tree {
         overlapping(&self.levels, level, smallest, largest)
     }
 
+    /// The newest version of a key below level 0.
+    pub(crate) fn get_below_top(&self, user_key: &[u8]) -> Result<Option<(Tag, Bytes)>> {
+        for table in (1..LEVELS).flat_map(|level| self.overlapping(level, user_key, user_key)) {
+            if let Some(found) = table.get(user_key, Seqno::MAX)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
     /// The newest version of a key on disk that a reader at `seqno` may see: each table of level 0, then one table a level. Tables
     /// that have nothing newer than `hidden` are passed over.
     fn get(&self, user_key: &[u8], seqno: Seqno, hidden: Option<Seqno>) -> Result<Option<(Tag, Bytes)>> {

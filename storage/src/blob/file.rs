@@ -1,10 +1,12 @@
-//! One blob file: appending while it is open, reading at any time, sealing, and recovery after a crash.
+//! One blob file: appending while it is open, reading at any time, sealing. Recovery after a crash is in [`super::recovery`], records
+//! that are written in pieces in [`super::stream`].
 
 use super::format::*;
 use crate::compress::{Encoding, decompress};
 use crate::error::{Error, Result};
+use crate::manifest::BlobOrigin;
 use crate::open_files::OpenFiles;
-use crate::types::{Bin, BlobRef, FileId, KeyspaceId};
+use crate::types::{Bin, BlobLayout, BlobRef, FileId, KeyspaceId};
 use crate::vfs::{Vfs, VfsFile};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -14,19 +16,40 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) struct BlobFile {
     pub id: FileId,
+    /// Whose values all its records are.
+    pub keyspace: KeyspaceId,
     pub bin: Bin,
-    path: PathBuf,
-    /// The index so far; who appends or seals holds it.
-    index: Mutex<Vec<u8>>,
+    pub origin: BlobOrigin,
+    pub(super) path: PathBuf,
+    /// Who appends or seals holds it.
+    pub(super) tail: Mutex<Tail>,
     /// The handle while the file is open for writing; readers hold it for moments, never across I/O.
-    writing: RwLock<Option<Arc<dyn VfsFile>>>,
+    pub(super) writing: RwLock<Option<Arc<dyn VfsFile>>>,
     /// Where the next record goes; the length of the records' part once sealed.
-    position: AtomicU64,
-    records: AtomicU64,
+    pub(super) position: AtomicU64,
+    pub(super) records: AtomicU64,
     /// Bytes known to be durable.
     synced: AtomicU64,
     /// Records appended whose reference is neither committed nor given up.
-    pending: AtomicU64,
+    pub(super) pending: AtomicU64,
+}
+
+/// What only one may change at a time.
+#[derive(Default)]
+pub(super) struct Tail {
+    /// The index of the records so far.
+    pub index: Vec<u8>,
+    /// A record is being written in pieces: nothing else can be appended.
+    pub streaming: bool,
+}
+
+/// Which file it is, and what belongs into it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub id: FileId,
+    pub keyspace: KeyspaceId,
+    pub bin: Bin,
+    pub origin: BlobOrigin,
 }
 
 /// Why a file could not be sealed.
@@ -54,12 +77,15 @@ impl StoredRecord {
 }
 
 impl BlobFile {
-    fn new(id: FileId, bin: Bin, path: PathBuf, (position, records): (u64, u64)) -> Self {
+    fn new(of: Identity, path: PathBuf, (position, records): (u64, u64)) -> Self {
+        let Identity { id, keyspace, bin, origin } = of;
         Self {
             id,
+            keyspace,
             bin,
+            origin,
             path,
-            index: Mutex::default(),
+            tail: Mutex::default(),
             writing: RwLock::default(),
             position: AtomicU64::new(position),
             records: AtomicU64::new(records),
@@ -68,97 +94,45 @@ impl BlobFile {
         }
     }
 
-    fn open_for_writing(self, file: Arc<dyn VfsFile>, index: Vec<u8>) -> Self {
-        Self { index: Mutex::new(index), writing: RwLock::new(Some(file)), ..self }
+    /// An open file with these records already in it.
+    pub(super) fn open_for_writing(
+        of: Identity,
+        path: PathBuf,
+        size: (u64, u64),
+        file: Arc<dyn VfsFile>,
+        index: Vec<u8>,
+    ) -> Self {
+        let tail = Mutex::new(Tail { index, streaming: false });
+        Self { tail, writing: RwLock::new(Some(file)), ..Self::new(of, path, size) }
     }
 
     /// Makes an empty open file; its name is not durable until the caller has synced the directory.
-    pub(crate) fn create(vfs: &dyn Vfs, path: PathBuf, id: FileId, bin: Bin) -> Result<Self> {
+    pub(crate) fn create(vfs: &dyn Vfs, path: PathBuf, of: Identity) -> Result<Self> {
         let file = vfs.create(&path).map_err(|source| Error::io("create", &path, source))?;
         let failed = |source| Error::io("write", &path, source);
-        file.write_all_at(&encode_header(id, bin), 0).map_err(failed)?;
+        file.write_all_at(&encode_header(of.id, of.keyspace, of.bin), 0).map_err(failed)?;
         file.sync().map_err(failed)?;
-        Ok(Self::new(id, bin, path, (HEADER_BYTES as u64, 0)).open_for_writing(Arc::from(file), Vec::new()))
+        let size = (HEADER_BYTES as u64, 0);
+        Ok(Self::open_for_writing(of, path, size, Arc::from(file), Vec::new()))
     }
 
     /// A file that the manifest says is sealed. Not opened until it is read.
-    pub(crate) fn sealed(path: PathBuf, id: FileId, bin: Bin, position: u64, records: u64) -> Self {
-        Self::new(id, bin, path, (position, records))
+    pub(crate) fn sealed(path: PathBuf, of: Identity, position: u64, records: u64) -> Self {
+        Self::new(of, path, (position, records))
     }
 
-    /// A file that was open when the process ended: reads it from the front, and cuts it off after the last whole record. It is
-    /// open again, for [`Self::seal`].
-    pub(crate) fn recover(vfs: &dyn Vfs, path: PathBuf, id: FileId, bin: Bin) -> Result<Self> {
-        let file = Self::scan(vfs, path, id, bin)?;
-        let handle = file.writing.read().clone();
-        if let Some(handle) = handle {
-            let position = file.size().0;
-            let failed = |source| Error::io("truncate", &file.path, source);
-            if handle.size().map_err(failed)? > position {
-                handle.truncate(position).map_err(failed)?;
-            }
-        }
-        Ok(file)
-    }
-
-    /// As [`Self::recover`], without changing anything: the file is known up to its last whole record.
-    pub(crate) fn scan(vfs: &dyn Vfs, path: PathBuf, id: FileId, bin: Bin) -> Result<Self> {
-        let failed = |source| Error::io("read", &path, source);
-        let file: Arc<dyn VfsFile> = vfs.open(&path).map_err(failed)?.into();
-        let len = file.size().map_err(failed)?;
-        let mut header = [0; HEADER_BYTES];
-        file.read_exact_at(&mut header, 0).map_err(failed)?;
-        check_header(&header, id).map_err(|what| Error::corruption(&path, 0, what))?;
-        let (mut position, mut records, mut index) = (HEADER_BYTES as u64, 0, Vec::new());
-        while let Some(record) = Self::whole_record_at(&*file, id, position, len).map_err(failed)? {
-            position += record.total_bytes();
-            records += 1;
-            encode_index_entry(&mut index, &record);
-        }
-        Ok(Self::new(id, bin, path, (position, records)).open_for_writing(file, index))
-    }
-
-    pub(super) fn whole_record_at(
-        file: &dyn VfsFile,
-        id: FileId,
-        offset: u64,
-        len: u64,
-    ) -> std::io::Result<Option<Record>> {
-        let left = len - offset;
-        if left < RECORD_HEAD_BYTES as u64 {
-            return Ok(None);
-        }
-        let mut bytes = vec![0; left.min(RECORD_HEAD_BYTES as u64 + u64::from(u16::MAX)) as usize];
-        file.read_exact_at(&mut bytes, offset)?;
-        let Some(head) = decode_head(&bytes).filter(|head| check_head(head, id, offset, &bytes)) else {
-            return Ok(None);
-        };
-        let key_end = RECORD_HEAD_BYTES + usize::from(head.key_len);
-        if total_bytes(usize::from(head.key_len), head.stored_len) > left {
-            return Ok(None);
-        }
-        let mut payload = vec![0; head.stored_len as usize];
-        file.read_exact_at(&mut payload, offset + key_end as u64)?;
-        if !check_payload(&head, id, offset, &payload) {
-            return Ok(None);
-        }
-        let key = Bytes::copy_from_slice(bytes.get(RECORD_HEAD_BYTES..key_end).unwrap_or_default());
-        Ok(Some(Record { offset, keyspace: head.keyspace, key, stored_len: head.stored_len, len: head.len }))
-    }
-
-    /// Appends a record; `None` if the file has been sealed meanwhile.
+    /// Appends a record; `None` if the file has been sealed meanwhile, or taken for a stream.
     pub(crate) fn append(
         &self,
-        keyspace: KeyspaceId,
         key: &[u8],
         encoding: Encoding,
         payload: &[u8],
         len: u64,
     ) -> Result<Option<BlobRef>> {
-        let mut index = self.index.lock();
-        let Some(file) = self.writing.read().clone() else { return Ok(None) };
+        let mut tail = self.tail.lock();
+        let Some(file) = self.writing.read().clone().filter(|_| !tail.streaming) else { return Ok(None) };
         let offset = self.position.load(Ordering::Acquire);
-        let record = encode_record(self.id, offset, (keyspace, key), (encoding, payload), len);
+        let record = encode_record(self.id, offset, (self.keyspace, key), (encoding, payload), len);
         if let Err(source) = file.write_all_at(&record, offset) {
             // What follows is written over the same place; recovery stops at a record that is not whole.
             let _ = file.truncate(offset);
@@ -166,11 +140,22 @@ impl BlobFile {
         }
         let stored_len = payload.len() as u64;
         let key = Bytes::copy_from_slice(key);
-        encode_index_entry(&mut index, &Record { offset, keyspace, key, stored_len, len });
-        self.position.fetch_add(record.len() as u64, Ordering::AcqRel);
+        let record = Record { offset, key, stored_len, len, layout: BlobLayout::Whole };
+        Ok(Some(self.count(&mut tail, &record)))
+    }
+
+    /// Takes up a record that was written whole at the end of the file.
+    pub(super) fn count(&self, tail: &mut Tail, record: &Record) -> BlobRef {
+        encode_index_entry(&mut tail.index, record);
+        self.position.fetch_add(record.total_bytes(), Ordering::AcqRel);
         self.records.fetch_add(1, Ordering::AcqRel);
         self.pending.fetch_add(1, Ordering::AcqRel);
-        Ok(Some(BlobRef { file: self.id, offset, stored_len, len }))
+        record.blob_ref(self.id)
+    }
+
+    /// Keeps the file from being compacted or collected until [`Self::settle`].
+    pub(super) fn hold(&self) {
+        self.pending.fetch_add(1, Ordering::AcqRel);
     }
 
     /// A record that [`Self::append`] counted as pending is committed or given up.
@@ -204,19 +189,20 @@ impl BlobFile {
     /// # Errors
     /// [`SealError::Write`]: it is open as before. [`SealError::Sync`]: nobody knows what of it is durable.
     pub(crate) fn seal(&self) -> std::result::Result<(u64, u64), SealError> {
-        let mut index = self.index.lock();
+        let mut tail = self.tail.lock();
+        debug_assert!(!tail.streaming, "a file that a stream writes is not among the open ones of its bin");
         let (position, records) = self.size();
         let file = self.writing.read().clone();
         if let Some(file) = file {
-            let mut tail = index.clone();
-            tail.extend_from_slice(&encode_trailer(self.id, position, &index, records));
+            let mut end = tail.index.clone();
+            end.extend_from_slice(&encode_trailer(self.id, position, &tail.index, records));
             // What a failed append left behind would hide the trailer, which is looked for at the end.
-            let written = file.truncate(position).and_then(|()| file.write_all_at(&tail, position));
+            let written = file.truncate(position).and_then(|()| file.write_all_at(&end, position));
             written.map_err(|source| SealError::Write(Error::io("write", &self.path, source)))?;
             file.sync().map_err(|source| SealError::Sync(Error::io("sync", &self.path, source)))?;
             *self.writing.write() = None;
             // From here on it is read from the file; the memory would stay as long as the database.
-            *index = Vec::new();
+            tail.index = Vec::new();
         }
         Ok((position, records))
     }
@@ -243,13 +229,17 @@ impl BlobFile {
         Error::corruption(&self.path, offset, what)
     }
 
-    /// The record that a reference names, checked against key, lengths and checksums, not decompressed. One read.
+    /// Where the record that a reference names ends, and how many bytes it has.
+    pub(super) fn extent(&self, key: &[u8], blob: BlobRef) -> Result<(u64, u64)> {
+        let total = total_bytes(key.len(), blob.stored_len);
+        let end = blob.offset.checked_add(total).filter(|end| *end <= self.size().0);
+        let past_end = || self.corruption(blob.offset, "a reference reaches past the last record");
+        Ok((end.ok_or_else(past_end)?, total))
+    }
+
+    /// The record in one piece that a reference names, checked against key, lengths and checksums, not decompressed. One read.
     pub(crate) fn read_stored(&self, handles: &OpenFiles, key: &[u8], blob: BlobRef) -> Result<StoredRecord> {
-        let (offset, total) = (blob.offset, total_bytes(key.len(), blob.stored_len));
-        let end = offset.checked_add(total).filter(|end| *end <= self.size().0);
-        if end.is_none() {
-            return Err(self.corruption(offset, "a reference reaches past the last record"));
-        }
+        let (offset, (_, total)) = (blob.offset, self.extent(key, blob)?);
         let mut bytes = vec![0; total as usize];
         self.handle(handles)?
             .read_exact_at(&mut bytes, offset)
@@ -272,9 +262,21 @@ impl BlobFile {
 
     /// The value that a reference names.
     pub(crate) fn read(&self, handles: &OpenFiles, key: &[u8], blob: BlobRef) -> Result<Bytes> {
+        if blob.layout == BlobLayout::Chunked {
+            return self.read_chunked(handles, key, blob);
+        }
         self.read_stored(handles, key, blob)?
             .decode()
             .ok_or_else(|| self.corruption(blob.offset, "a record does not decompress"))
+    }
+
+    /// Reads a record and checks all that can be checked, a chunk at a time if it has chunks.
+    pub(crate) fn verify_record(&self, handles: &OpenFiles, key: &[u8], blob: BlobRef) -> Result<()> {
+        if blob.layout == BlobLayout::Whole {
+            return self.read(handles, key, blob).map(drop);
+        }
+        let chunks = self.chunks(handles, key, blob)?;
+        (0..chunks.count()).try_for_each(|n| self.read_chunk(handles, &chunks, n).map(drop))
     }
 
     /// The index of a sealed file, in file order. Memory: O(records).

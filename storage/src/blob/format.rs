@@ -1,18 +1,22 @@
-//! Blob file, byte by byte. Version 1.
+//! Blob file, byte by byte. Version 2. (Streamed records are in [`super::stream_format`].)
 //!
 //! ```text
-//! file    := header record* (index trailer)?                        index and trailer once it is sealed
-//! header  := magic "PATBLB\r\n" (8) | version u16 | class u8 | zero u8 | crc u32 (file id, the rest) | due u64 | zero u64    32 bytes
+//! file    := header (record | streamed)* (index trailer)?           index and trailer once it is sealed
+//! header  := magic "PATBLB\r\n" (8) | version u16 | class u8 | zero u8 | crc u32 (file id, the rest) | due u64
+//!            | keyspace u32 | zero u32                                                                      32 bytes
 //! record  := magic "REC1" | head crc u32 | payload crc u32 | keyspace u32 | key length u16 | encoding u8 | zero u8
 //!            | stored length u64 | original length u64 | key | payload
 //!            head crc = CRC32(file id, offset, the head after it, key);  payload crc = CRC32(file id, offset, payload)
-//! index   := (offset varint | keyspace varint | key bytes | stored length varint | original length varint)*
+//! index   := (offset varint | key bytes | stored length varint | original length varint | layout u8)*
+//! layout  := 0 record, 1 streamed
 //! trailer := index offset u64 | index length u64 | records u64 | crc u32 (file id, index, fields before) | magic "BEND"      32 bytes
 //! ```
+//!
+//! All records of a file belong to the keyspace of its header; a record repeats it, so that it can be told alone.
 
 use crate::coding::{Decoder, put_bytes, put_varint, seeded_crc};
 use crate::compress::Encoding;
-use crate::types::{Bin, FileId, KeyspaceId};
+use crate::types::{Bin, BlobLayout, BlobRef, FileId, KeyspaceId};
 use bytes::Bytes;
 
 pub(super) const HEADER_BYTES: usize = 32;
@@ -21,16 +25,16 @@ pub(super) const TRAILER_BYTES: usize = 32;
 const MAGIC: &[u8; 8] = b"PATBLB\r\n";
 const RECORD_MAGIC: &[u8; 4] = b"REC1";
 const TRAILER_MAGIC: &[u8; 4] = b"BEND";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// What a record says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub offset: u64,
-    pub keyspace: KeyspaceId,
     pub key: Bytes,
     pub stored_len: u64,
     pub len: u64,
+    pub layout: BlobLayout,
 }
 
 impl Record {
@@ -38,18 +42,26 @@ impl Record {
     pub(crate) fn total_bytes(&self) -> u64 {
         total_bytes(self.key.len(), self.stored_len)
     }
+
+    /// The reference that names this record of `file`.
+    pub(crate) fn blob_ref(&self, file: FileId) -> BlobRef {
+        let Self { offset, stored_len, len, layout, .. } = *self;
+        BlobRef { file, offset, stored_len, len, layout }
+    }
 }
 
+/// Bytes of a whole record in the file, whatever its layout: a streamed record's stored length is chosen to make this hold.
 pub(crate) fn total_bytes(key_len: usize, stored_len: u64) -> u64 {
     (RECORD_HEAD_BYTES as u64 + key_len as u64).saturating_add(stored_len)
 }
 
-pub(super) fn encode_header(file: FileId, bin: Bin) -> [u8; HEADER_BYTES] {
+pub(super) fn encode_header(file: FileId, keyspace: KeyspaceId, bin: Bin) -> [u8; HEADER_BYTES] {
     let mut out = [0; HEADER_BYTES];
     out[..8].copy_from_slice(MAGIC);
     out[8..10].copy_from_slice(&VERSION.to_le_bytes());
     out[10] = bin.class;
     out[16..24].copy_from_slice(&bin.due_ms.to_le_bytes());
+    out[24..28].copy_from_slice(&keyspace.0.to_le_bytes());
     let crc = seeded_crc(file, 0, &[&out[..12], &out[16..]]);
     out[12..16].copy_from_slice(&crc.to_le_bytes());
     out
@@ -73,7 +85,6 @@ pub(super) fn check_header(bytes: &[u8], file: FileId) -> Result<(), &'static st
 
 /// The fields of a record's head.
 pub(super) struct RecordHead {
-    pub keyspace: KeyspaceId,
     pub key_len: u16,
     pub encoding: Encoding,
     pub stored_len: u64,
@@ -114,12 +125,12 @@ pub(super) fn decode_head(bytes: &[u8]) -> Option<RecordHead> {
     }
     let head_crc = decoder.u32()?;
     let payload_crc = decoder.u32()?;
-    let keyspace = KeyspaceId(decoder.u32()?);
+    // Known from the file's header.
+    let _keyspace = decoder.u32()?;
     let key_len = decoder.u16()?;
     let encoding = Encoding::from_u8(decoder.u8()?)?;
     let _zero = decoder.u8()?;
     Some(RecordHead {
-        keyspace,
         key_len,
         encoding,
         stored_len: decoder.u64()?,
@@ -142,10 +153,10 @@ pub(super) fn check_payload(head: &RecordHead, file: FileId, offset: u64, payloa
 
 pub(super) fn encode_index_entry(out: &mut Vec<u8>, record: &Record) {
     put_varint(out, record.offset);
-    put_varint(out, u64::from(record.keyspace.0));
     put_bytes(out, &record.key);
     put_varint(out, record.stored_len);
     put_varint(out, record.len);
+    out.push(record.layout as u8);
 }
 
 pub(super) fn decode_index(bytes: &[u8], records: u64) -> Option<Vec<Record>> {
@@ -154,10 +165,10 @@ pub(super) fn decode_index(bytes: &[u8], records: u64) -> Option<Vec<Record>> {
     while !decoder.is_empty() {
         all.push(Record {
             offset: decoder.varint()?,
-            keyspace: KeyspaceId(decoder.varint_u32()?),
             key: Bytes::copy_from_slice(decoder.bytes()?),
             stored_len: decoder.varint()?,
             len: decoder.varint()?,
+            layout: BlobLayout::from_u8(decoder.u8()?)?,
         });
     }
     (all.len() as u64 == records).then_some(all)

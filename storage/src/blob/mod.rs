@@ -6,13 +6,23 @@
 //!
 //! An open file has no index. After a crash its records are read from the front up to the first that is not whole; the
 //! rest was never acknowledged, and is cut off before the file is sealed.
+//!
+//! A small value is one record, read with one read. A large one is a record of chunks (`stream.rs`), of which nobody holds more
+//! than one chunk. All records of a file are values of one keyspace.
 
+mod bulk;
 mod file;
 mod format;
+mod recovery;
+mod stream;
+mod stream_format;
 mod verify;
 
-pub(crate) use file::{BlobFile, SealError, StoredRecord};
+pub(crate) use bulk::BlobFileWriter;
+pub(crate) use file::{BlobFile, Identity, SealError};
 pub(crate) use format::{Record, total_bytes as record_bytes};
+pub(crate) use stream::{Chunks, StreamAppend};
+pub(crate) use stream_format::CHUNK_BYTES;
 
 /// Bytes before the first record.
 pub(crate) const FILE_HEADER_BYTES: u64 = format::HEADER_BYTES as u64;

@@ -5,12 +5,13 @@
 
 use super::file::BlobFile;
 use super::format::{HEADER_BYTES, RECORD_HEAD_BYTES, Record, check_head, check_header, decode_head};
+use super::recovery::record_at;
 use crate::error::{Error, Result};
 use crate::open_files::OpenFiles;
-use crate::types::BlobRef;
+use crate::types::{BlobLayout, BlobRef};
 
 impl BlobFile {
-    /// Reads all of it; gives the number of records that hold. Memory: O(records), and the largest record.
+    /// Reads all of it; gives the number of records that hold. Memory: O(records), and the largest record in one piece.
     pub(crate) fn verify(&self, handles: &OpenFiles, problem: &mut dyn FnMut(Error)) -> u64 {
         if let Err(error) = self.verify_header(handles) {
             problem(error);
@@ -21,11 +22,10 @@ impl BlobFile {
         match self.index(handles) {
             Ok(records) => {
                 self.verify_index(&records, problem);
-                let read = records.iter().map(|record| {
-                    let Record { offset, stored_len, len, .. } = *record;
-                    self.read(handles, &record.key, BlobRef { file: self.id, offset, stored_len, len })
-                });
-                read.filter_map(|value| value.map_err(&mut *problem).ok()).count() as u64
+                let read = records
+                    .iter()
+                    .map(|record| self.verify_record(handles, &record.key, record.blob_ref(self.id)));
+                read.filter_map(|whole| whole.map_err(&mut *problem).ok()).count() as u64
             }
             Err(error) => {
                 problem(error);
@@ -65,11 +65,7 @@ impl BlobFile {
             let failed = |source| Error::io("read", self.path(), source);
             let file = self.handle(handles)?;
             let len = file.size().map_err(failed)?.min(end);
-            if position >= len {
-                Ok(None)
-            } else {
-                Self::whole_record_at(&*file, self.id, position, len).map_err(failed)
-            }
+            if position >= len { Ok(None) } else { record_at(&*file, self.id, position, len).map_err(failed) }
         };
         while position < end {
             match read(position) {
@@ -91,8 +87,11 @@ impl BlobFile {
         whole
     }
 
-    /// Whether a reference names a record of this file, by the record's head alone: its bytes are [`Self::verify`]'s to read.
+    /// Whether a reference names a record of this file, by the record's head or table alone: its bytes are [`Self::verify`]'s to read.
     pub(crate) fn verify_reference(&self, handles: &OpenFiles, key: &[u8], blob: BlobRef) -> Result<()> {
+        if blob.layout == BlobLayout::Chunked {
+            return self.chunks(handles, key, blob).map(drop);
+        }
         let offset = blob.offset;
         let total = super::record_bytes(key.len(), blob.stored_len);
         if offset.checked_add(total).is_none_or(|end| end > self.size().0) {

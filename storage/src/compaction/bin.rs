@@ -16,6 +16,7 @@ use crate::batch::{PendingBlob, WriteBatch};
 use crate::blob::{BlobFile, Record};
 use crate::db::{Db, Inner, Keyspace};
 use crate::error::{Error, ErrorKind, Result};
+use crate::manifest::BlobOrigin;
 use crate::types::{Bin, BlobRef, Compression, Durability, FileId, Seqno};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -128,8 +129,17 @@ impl Db {
         let Some(blob_file) = self.inner.blobs().current(file) else {
             return Ok(BinReport { retired: true, ..BinReport::default() });
         };
+        if blob_file.keyspace != contents.id() {
+            return Err(Error::invalid(format!("blob file {file} belongs to another keyspace")));
+        }
+        if blob_file.origin == BlobOrigin::Separated {
+            let message =
+                format!("blob file {file} holds separated values: the database collects its garbage itself");
+            return Err(Error::invalid(message));
+        }
         self.inner.seal_if_open(&blob_file)?;
-        if blob_file.pending() > 0 {
+        // Also a file that a stream writes.
+        if blob_file.pending() > 0 || !blob_file.is_sealed() {
             return Ok(BinReport { busy: true, ..BinReport::default() });
         }
         let mut run = Run {
@@ -162,9 +172,6 @@ impl<O: BinOwner> Run<'_, O> {
     fn run(&mut self) -> Result<()> {
         let inner = self.inner();
         let records = self.file.index(&inner.blobs().handles)?;
-        if records.iter().any(|record| record.keyspace != self.contents.id()) {
-            return Err(Error::invalid(format!("blob file {} belongs to another keyspace", self.file.id)));
-        }
         self.report.records = records.len() as u64;
         self.report.bytes = records.iter().map(Record::total_bytes).sum();
         for record in &records {
@@ -230,7 +237,7 @@ impl<O: BinOwner> Run<'_, O> {
             blob.inner.file.sync().map_err(|error| inner.fail(error))?;
         }
         for blob in blobs() {
-            blob.inner.file.read(&inner.blobs().handles, blob.key(), blob.blob_ref())?;
+            blob.inner.file.verify_record(&inner.blobs().handles, blob.key(), blob.blob_ref())?;
         }
         self.report.bytes_written += self.group_bytes;
         self.group_bytes = 0;
@@ -248,10 +255,9 @@ impl<O: BinOwner> Run<'_, O> {
         let inner = self.inner();
         for (record, bin) in std::mem::take(&mut self.kept) {
             let Some((blob, seqno)) = self.live(&record)? else { continue };
-            let stored = self.file.read_stored(&inner.blobs().handles, &record.key, blob)?;
-            let carried = inner.append_stored(self.contents, bin, &record.key, &stored)?;
+            let carried = inner.copy_record(&self.file, &record.key, blob, bin)?;
             carried.inner.file.sync().map_err(|error| inner.fail(error))?;
-            carried.inner.file.read_stored(&inner.blobs().handles, &record.key, carried.blob_ref())?;
+            carried.inner.file.verify_record(&inner.blobs().handles, &record.key, carried.blob_ref())?;
             let mut batch = WriteBatch::default();
             batch.require_version(self.contents, record.key.clone(), seqno);
             batch.put_blob(self.contents, record.key.clone(), &carried);

@@ -1,15 +1,18 @@
 //! Flushing: the oldest sealed memtable becomes one table of level 0 in each keyspace that it has entries of.
 
 use super::Survivors;
+use super::separate::{NewBlobFiles, Separator};
 use crate::db::Inner;
 use crate::error::{Error, Result};
 use crate::events::Told;
 use crate::manifest::{Edit, TableEdit};
 use crate::memtable::{Memtable, MemtableIter};
+use crate::options::TableCompression;
 use crate::ranges::Fragments;
 use crate::sst::{Table, TableWriter, TableWriterOptions};
 use crate::types::{FileId, KeyspaceId, Tag};
 use crate::version::{ReadState, Tree};
+use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -21,12 +24,14 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
     let told = Told::flush(inner, memtable.bytes());
     // The tables will refer to blobs whose log records go away with the log.
     inner.blobs().sync_open().map_err(|error| inner.fail(error))?;
-    let mut tables = Vec::new();
+    let (mut tables, mut blobs) = (Vec::new(), NewBlobFiles::none(inner));
     let flushed = memtable
         .keyspaces()
         .into_iter()
         .try_for_each(|keyspace| {
-            tables.extend(write_table(inner, &state, &memtable, keyspace)?);
+            let (table, separated) = write_table(inner, &state, &memtable, keyspace)?;
+            tables.extend(table.map(|table| (keyspace, table)));
+            blobs.append(separated);
             Ok(())
         })
         .and_then(|()| inner.sync_dir());
@@ -42,18 +47,21 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
             .iter()
             .map(|(keyspace, table)| TableEdit::Add { keyspace: *keyspace, id: table.id, level: 0 })
             .collect(),
+        blobs: blobs.edits(),
         ..Edit::default()
     };
-    let written_bytes = tables.iter().map(|(_, table)| table.bytes).sum();
-    let applied = inner.apply(edit, |state: &mut ReadState| {
-        state.sealed.retain(|other| !Arc::ptr_eq(other, &memtable));
-        for (keyspace, table) in tables {
-            match state.tree_mut(keyspace) {
-                Some(tree) => tree.add(0, table),
-                // The keyspace was dropped meanwhile.
-                None => table.mark_obsolete(),
+    let written_bytes = blobs.bytes() + tables.iter().map(|(_, table)| table.bytes).sum::<u64>();
+    let applied = blobs.install(|| {
+        inner.apply(edit, |state: &mut ReadState| {
+            state.sealed.retain(|other| !Arc::ptr_eq(other, &memtable));
+            for (keyspace, table) in tables {
+                match state.tree_mut(keyspace) {
+                    Some(tree) => tree.add(0, table),
+                    // The keyspace was dropped meanwhile.
+                    None => table.mark_obsolete(),
+                }
             }
-        }
+        })
     });
     applied.inspect_err(|_| inner.discard_outputs(&outputs))?;
     inner.remove_logs_before(first_log);
@@ -66,15 +74,14 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
 
 /// `None` if nothing of the keyspace survives. Of a dropped keyspace a table is written for as long as a snapshot sees it; the
 /// manifest does not hear of it.
-fn write_table(
-    inner: &Inner,
+fn write_table<'a>(
+    inner: &'a Inner,
     state: &ReadState,
     memtable: &Arc<Memtable>,
     keyspace: KeyspaceId,
-) -> Result<Option<(KeyspaceId, Arc<Table>)>> {
-    let Some(tree) = state.tree(keyspace) else { return Ok(None) };
-    let compression = inner.keyspace_options(keyspace).compression_at(0);
-    let mut output = Output::new(inner, compression);
+) -> Result<(Option<Arc<Table>>, NewBlobFiles<'a>)> {
+    let Some(tree) = state.tree(keyspace) else { return Ok((None, NewBlobFiles::none(inner))) };
+    let mut output = Output::separating(inner, keyspace, 0, Arc::default());
     let ranges = memtable.range_lists(keyspace);
     let ranges = Fragments::new(ranges.iter().flat_map(|list| list.iter()));
     let mut survivors = Survivors::new(inner.snapshot_seqnos(), ranges);
@@ -91,23 +98,41 @@ fn write_table(
         let range = (Bound::Included(start), Bound::Excluded(end));
         !tree.tables().any(|table| table.properties.meets(range))
     };
-    let table = output.finish(&survivors.ranges(nothing_below))?;
-    Ok(table.map(|table| (keyspace, table)))
+    Ok((output.finish(&survivors.ranges(nothing_below))?, output.finish_blobs()?))
 }
 
-/// A table being written; removed again if it is not finished.
+/// A table being written, and the blob files that its values leave for; removed again if it is not finished.
 pub(crate) struct Output<'a> {
     inner: &'a Inner,
-    options: crate::TableCompression,
+    compression: TableCompression,
+    separator: Option<Separator<'a>>,
     writer: Option<(FileId, TableWriter)>,
 }
 
 impl<'a> Output<'a> {
-    pub(crate) fn new(inner: &'a Inner, options: crate::TableCompression) -> Self {
-        Self { inner, options, writer: None }
+    /// Values stay in the table, whatever their length.
+    pub(crate) fn new(inner: &'a Inner, compression: TableCompression) -> Self {
+        Self { inner, compression, separator: None, writer: None }
+    }
+
+    /// For a level of a keyspace: long values leave for blob files. `emptied`: blob files whose records move to another one.
+    pub(super) fn separating(
+        inner: &'a Inner,
+        keyspace: KeyspaceId,
+        level: usize,
+        emptied: Arc<HashSet<FileId>>,
+    ) -> Self {
+        let compression = inner.keyspace_options(keyspace).compression_at(level);
+        let separator = Separator::new(inner, keyspace, compression, emptied);
+        Self { inner, compression, separator: Some(separator), writer: None }
     }
 
     pub(crate) fn add(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
+        let placed = match &mut self.separator {
+            Some(separator) => separator.place(user_key, tag, value)?,
+            None => None,
+        };
+        let (tag, value) = placed.as_ref().map_or((tag, value), |(tag, value)| (*tag, value));
         self.writer()?.add(user_key, tag, value)
     }
 
@@ -119,13 +144,21 @@ impl<'a> Output<'a> {
                 let id = self.inner.new_file_id();
                 let options = TableWriterOptions {
                     block_bytes: self.inner.options.block_bytes,
-                    compression: self.options,
+                    compression: self.compression,
                 };
                 let path = self.inner.table_path(id);
                 (id, TableWriter::create(&*self.inner.vfs, path, id, options)?)
             }
         };
         Ok(&mut self.writer.insert((id, writer)).1)
+    }
+
+    /// Ends the blob files; after the last table.
+    pub(super) fn finish_blobs(&mut self) -> Result<NewBlobFiles<'a>> {
+        match &mut self.separator {
+            Some(separator) => separator.finish(),
+            None => Ok(NewBlobFiles::none(self.inner)),
+        }
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -7,6 +7,7 @@
 use super::Survivors;
 use super::flush::Output;
 use super::picker::Pick;
+use super::separate::NewBlobFiles;
 use crate::db::Inner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Told;
@@ -14,8 +15,9 @@ use crate::manifest::{Edit, TableEdit};
 use crate::merge::{LevelIter, MergeIter, Source};
 use crate::ranges::Fragments;
 use crate::sst::{Caching, Table, TableIter};
-use crate::types::{KeyspaceId, Tag};
+use crate::types::{FileId, KeyspaceId, Tag};
 use crate::version::Tree;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A merge of tables of one keyspace into one level.
@@ -24,6 +26,8 @@ pub(super) struct Job {
     /// The tree that the tables were picked from: what lies below them.
     pub tree: Arc<Tree>,
     pub pick: Pick<Table>,
+    /// Blob files whose records move to another file where a reference to them passes.
+    pub emptied: Arc<HashSet<FileId>>,
 }
 
 /// Whether to stop is looked at once in this many entries.
@@ -38,7 +42,7 @@ impl Job {
     pub(super) fn run(&self, inner: &Inner) -> Result<()> {
         match self.pick.only_table().cloned() {
             Some(table) if table_level(self) != self.pick.output_level => {
-                self.install(inner, vec![table])?;
+                self.install(inner, vec![table], NewBlobFiles::none(inner))?;
                 inner.traffic.moved(self.pick.output_level);
                 Ok(())
             }
@@ -53,10 +57,11 @@ impl Job {
         let told =
             Told::merge(inner, self.keyspace, self.pick.output_level, self.inputs().count(), read_bytes);
         let mut outputs = Vec::new();
-        let written = self.write_outputs(inner, &mut outputs).and_then(|()| inner.sync_dir());
-        written.inspect_err(|_| outputs.iter().for_each(|table| table.mark_obsolete()))?;
-        let written_bytes = outputs.iter().map(|table| table.bytes).sum();
-        self.install(inner, outputs.clone()).inspect_err(|_| inner.discard_outputs(&outputs))?;
+        let written = self.write_outputs(inner, &mut outputs);
+        let written = written.and_then(|blobs| inner.sync_dir().map(|()| blobs));
+        let blobs = written.inspect_err(|_| outputs.iter().for_each(|table| table.mark_obsolete()))?;
+        let written_bytes = blobs.bytes() + outputs.iter().map(|table| table.bytes).sum::<u64>();
+        self.install(inner, outputs.clone(), blobs).inspect_err(|_| inner.discard_outputs(&outputs))?;
         self.inputs().for_each(|table| table.mark_obsolete());
         let busy_us = inner.options.clock.monotonic_us().saturating_sub(begun_us);
         inner.traffic.merged(self.pick.output_level, read_bytes, written_bytes, busy_us);
@@ -80,7 +85,7 @@ impl Job {
         sources
     }
 
-    fn write_outputs(&self, inner: &Inner, outputs: &mut Vec<Arc<Table>>) -> Result<()> {
+    fn write_outputs<'a>(&self, inner: &'a Inner, outputs: &mut Vec<Arc<Table>>) -> Result<NewBlobFiles<'a>> {
         let output_level = self.pick.output_level;
         let ranges = Fragments::new(self.inputs().flat_map(|table| table.ranges.iter()));
         let mut survivors = Survivors::new(inner.snapshot_seqnos(), ranges);
@@ -89,8 +94,7 @@ impl Job {
         let mut begin = Vec::new();
         let mut merged = MergeIter::new(self.sources(&survivors));
         merged.seek(b"", Tag(u64::MAX))?;
-        let compression = inner.keyspace_options(self.keyspace).compression_at(output_level);
-        let mut output = Output::new(inner, compression);
+        let mut output = Output::separating(inner, self.keyspace, output_level, self.emptied.clone());
         let mut last_key: Option<Vec<u8>> = None;
         let mut seen = 0u64;
         while let Some((key, tag)) = merged.key() {
@@ -111,24 +115,26 @@ impl Job {
             merged.next()?;
         }
         outputs.extend(output.finish(&ranges.clipped(&begin, None))?);
-        Ok(())
+        output.finish_blobs()
     }
 
     /// The edit: inputs out, outputs in.
-    fn install(&self, inner: &Inner, outputs: Vec<Arc<Table>>) -> Result<()> {
+    fn install(&self, inner: &Inner, outputs: Vec<Arc<Table>>, blobs: NewBlobFiles<'_>) -> Result<()> {
         let keyspace = self.keyspace;
         let output_level = self.pick.output_level;
         let level = output_level as u8;
         let removed = self.inputs().map(|table| TableEdit::Remove { keyspace, id: table.id });
         let added = outputs.iter().map(|table| TableEdit::Add { keyspace, id: table.id, level });
-        let edit = Edit { tables: removed.chain(added).collect(), ..Edit::default() };
-        inner.apply(edit, |state| {
-            let Some(tree) = state.tree_mut(keyspace) else {
-                // Dropped and purged while this ran.
-                return outputs.iter().for_each(|table| table.mark_obsolete());
-            };
-            self.inputs().for_each(|table| tree.remove(table));
-            outputs.into_iter().for_each(|table| tree.add(output_level, table));
+        let edit = Edit { tables: removed.chain(added).collect(), blobs: blobs.edits(), ..Edit::default() };
+        blobs.install(|| {
+            inner.apply(edit, |state| {
+                let Some(tree) = state.tree_mut(keyspace) else {
+                    // Dropped and purged while this ran.
+                    return outputs.iter().for_each(|table| table.mark_obsolete());
+                };
+                self.inputs().for_each(|table| tree.remove(table));
+                outputs.into_iter().for_each(|table| tree.add(output_level, table));
+            })
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Merging tables: looks for the most urgent merge of all keyspaces, and does it.
 
+use super::collect::collect_one;
 use super::job::Job;
 use super::picker::{Limits, pick_all, pick_from};
 use crate::db::Inner;
@@ -8,25 +9,28 @@ use crate::types::KeyspaceId;
 use crate::version::{ReadState, Tree};
 use std::sync::Arc;
 
-/// Does the most urgent merge; `false` if none is due.
+/// Does the most urgent merge, or else a step of collecting blobs' garbage; `false` if nothing is due.
 pub(crate) fn compact_one(inner: &Inner) -> Result<bool> {
     inner.unlink_retired();
     inner.purge_dropped();
     let _one_at_a_time = inner.table_compaction.lock();
-    let Some(job) = pick(inner) else { return Ok(false) };
+    let Some(job) = pick(inner) else { return collect_one(inner) };
     job.run(inner)?;
     Ok(true)
 }
 
-/// Merges each keyspace into its deepest level.
+/// Merges each keyspace into its deepest level, and collects the garbage of separated values.
 pub(crate) fn compact_all(inner: &Inner) -> Result<()> {
     let _one_at_a_time = inner.table_compaction.lock();
     let state = inner.read_state();
     for (keyspace, tree) in live(&state) {
         if let Some(pick) = pick_all(&tree.levels) {
-            Job { keyspace: *keyspace, tree: tree.clone(), pick }.merge(inner)?;
+            let (keyspace, tree) = (*keyspace, tree.clone());
+            Job { keyspace, tree, pick, emptied: Arc::default() }.merge(inner)?;
         }
     }
+    // What the merges have let go.
+    while collect_one(inner)? {}
     Ok(())
 }
 
@@ -48,5 +52,6 @@ fn pick(inner: &Inner) -> Option<Job> {
         Some((score, *keyspace, tree, level))
     });
     let (_, keyspace, tree, level) = due.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    Some(Job { keyspace, tree: tree.clone(), pick: pick_from(&tree.levels, level)? })
+    let pick = pick_from(&tree.levels, level)?;
+    Some(Job { keyspace, tree: tree.clone(), pick, emptied: Arc::default() })
 }

@@ -15,14 +15,18 @@
 //! | `job.rs` | does one |
 //! | `leveled.rs` | brings the two together |
 //! | `flush.rs` | memtables to tables of level 0 |
-//! | `bin.rs` | blob files |
+//! | `separate.rs` | moves values between tables and blob files |
+//! | `collect.rs` | frees the garbage of separated values |
+//! | `bin.rs` | compacts blob files as their owner says |
 //! | `traffic.rs` | counts bytes |
 
 mod bin;
+mod collect;
 mod flush;
 mod job;
 mod leveled;
 mod picker;
+mod separate;
 mod traffic;
 
 pub use bin::{BinOwner, BinReport, Judgement, LiveRecord, NewBlob};

@@ -164,7 +164,11 @@ impl Made<'_> {
             self.copy(file.path(), &name, Some(bytes))
         };
         match done {
-            Ok(()) => Ok(Some(BlobState { bin: file.bin, sealed: is_sealed.then_some((bytes, records)) })),
+            Ok(()) => {
+                let BlobFile { keyspace, bin, origin, .. } = *file;
+                let sealed = is_sealed.then_some((bytes, records));
+                Ok(Some(BlobState { keyspace, bin, origin, sealed }))
+            }
             Err(_) if self.inner.blobs.file(file.id).is_none() => Ok(None),
             Err(error) => Err(error),
         }

@@ -99,7 +99,7 @@ impl Db {
     /// made before go on to their end, and the space is freed when the last of them goes. A keyspace made later under the same name
     /// has nothing to do with it.
     ///
-    /// Complexity: one edit; freeing reads the index of each blob file once, in the background.
+    /// Complexity: one edit; freeing, O(files of the database) in the background.
     ///
     /// ```
     /// # use patina_storage::*;
@@ -165,8 +165,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes the dropped keyspaces that no snapshot sees: trees, tables, and the blob files that hold nothing else. A blob file that
-    /// holds records of others too is left to the collection of garbage.
+    /// Removes the dropped keyspaces that no snapshot sees: trees, tables and blob files.
     pub(crate) fn purge_dropped(&self) {
         if self.dropped.lock().is_empty() {
             return;
@@ -190,17 +189,13 @@ impl Inner {
         self.retire_blobs_of_dropped();
     }
 
-    /// Retires the sealed blob files all of whose records belong to keyspaces that are gone. A file that cannot be read or retired now
-    /// stays as garbage. O(blob files), reading each index.
+    /// Retires the sealed blob files of keyspaces that are gone. A file that cannot be retired now stays as garbage. O(blob files).
     fn retire_blobs_of_dropped(&self) {
         let state = self.read_state();
         let files =
             self.blobs.all_current().into_iter().filter(|file| file.is_sealed() && file.pending() == 0);
-        for file in files {
-            let Ok(records) = file.index(&self.blobs.handles) else { continue };
-            if records.iter().all(|record| state.tree(record.keyspace).is_none())
-                && self.retire(&file).is_err()
-            {
+        for file in files.filter(|file| state.tree(file.keyspace).is_none()) {
+            if self.retire(&file).is_err() {
                 return;
             }
         }

@@ -6,6 +6,7 @@
 //! Threads: one flushes, one compacts tables (`background.rs`); a bin compaction runs on its caller's thread.
 
 mod background;
+mod blob_writer;
 mod blobs;
 mod checkpoint;
 mod ingest;
@@ -21,9 +22,11 @@ mod snapshot;
 mod stats;
 mod sync;
 mod transaction;
+mod value_reader;
 mod verify;
 mod write;
 
+pub use blob_writer::BlobWriter;
 pub use blobs::BlobFileInfo;
 pub use checkpoint::CheckpointReport;
 pub use ingest::{Ingest, IngestReport};
@@ -32,6 +35,7 @@ pub use pressure::StallStats;
 pub use snapshot::Snapshot;
 pub use stats::{KeyspaceStats, Stats};
 pub use transaction::{Savepoint, Transaction, TransactionIter};
+pub use value_reader::ValueReader;
 pub use verify::{Problem, VerifyProgress, VerifyReport};
 
 use crate::batch::WriteBatch;
@@ -48,7 +52,7 @@ use crate::types::{Durability, FileId, KeyspaceId, Seqno};
 use crate::version::ReadState;
 use crate::vfs::{StdVfs, Vfs, VfsLock};
 use background::Background;
-use blobs::Blobs;
+pub(crate) use blobs::Blobs;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use pipeline::{LogQueue, Publisher};
@@ -130,6 +134,15 @@ impl Inner {
 
     pub(crate) fn table_path(&self, id: FileId) -> PathBuf {
         self.dir.join(open::file_name(id, open::TABLE_SUFFIX))
+    }
+
+    pub(crate) fn blob_path(&self, id: FileId) -> PathBuf {
+        self.dir.join(open::file_name(id, open::BLOB_SUFFIX))
+    }
+
+    /// Whether it is known which edits count; if not, nothing that one may name can be removed.
+    pub(crate) fn is_certain(&self) -> bool {
+        self.fatal.get().is_none()
     }
 
     pub(crate) fn keyspace_options(&self, id: KeyspaceId) -> KeyspaceOptions {

@@ -20,7 +20,7 @@ use super::pressure::Pressure;
 use super::stats::Counters;
 use super::{Background, Commit, Inner};
 use crate::batch::{Op, decode_batch};
-use crate::blob::{BlobFile, record_bytes};
+use crate::blob::{BlobFile, Identity, record_bytes};
 use crate::compaction::Traffic;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, Events};
@@ -209,9 +209,10 @@ fn open_tables(
 fn open_blobs(vfs: &dyn Vfs, dir: &Path, state: &State) -> Result<BTreeMap<FileId, Arc<BlobFile>>> {
     let open = |(id, blob): (&FileId, &manifest::BlobState)| {
         let path = dir.join(file_name(*id, BLOB_SUFFIX));
+        let identity = Identity { id: *id, keyspace: blob.keyspace, bin: blob.bin, origin: blob.origin };
         let file = match blob.sealed {
-            Some((bytes, records)) => BlobFile::sealed(path, *id, blob.bin, bytes, records),
-            None => BlobFile::recover(vfs, path, *id, blob.bin)?,
+            Some((bytes, records)) => BlobFile::sealed(path, identity, bytes, records),
+            None => BlobFile::recover(vfs, path, identity)?,
         };
         Ok((*id, Arc::new(file)))
     };

@@ -33,7 +33,12 @@ impl Inner {
 
     /// The newest version that a reader at `at` (now, if `None`) sees. For now the state must be taken before the number: the newest
     /// version of a state may be the only one left of its key, and must not be newer than the number.
-    fn look_up(&self, keyspace: KeyspaceId, key: &[u8], at: Option<Seqno>) -> Result<Option<(Tag, Bytes)>> {
+    pub(super) fn look_up(
+        &self,
+        keyspace: KeyspaceId,
+        key: &[u8],
+        at: Option<Seqno>,
+    ) -> Result<Option<(Tag, Bytes)>> {
         let state = self.read_state();
         state.check_readable(keyspace, at)?;
         state.get(keyspace, key, at.unwrap_or_else(|| self.visible()))

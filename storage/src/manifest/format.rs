@@ -7,13 +7,13 @@
 //!  1 next file number      2 last sequence number      3 first log still needed
 //!  5 table added           keyspace | file | level u8
 //!  6 table removed         keyspace | file
-//!  7 blob file opened      file | class u8 | due
 //!  8 blob file sealed      file | length of the records' part | records
 //!  9 blob file retired     file
 //! 10 closed cleanly        log | its length          (counts only if no edit follows)
 //! 11 keyspace              id | name bytes | options bytes       made, or given other options
 //! 12 keyspace dropped      id                        with all its tables
 //! 13 next keyspace id
+//! 14 blob file opened      file | keyspace | class u8 | due | origin u8 (0 appended by the user, 1 separated at a flush)
 //! 15 table ingested        file | sequence number    its entries, written with number 0, count as this one
 //! options := option*       option := tag u8 | fields below
 //!  1 compression           7 × u8, level 0 first (0 none, 1 LZ4, 2 zstd)
@@ -55,9 +55,29 @@ impl TableEdit {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlobEdit {
-    Open { id: FileId, bin: Bin },
+    Open { id: FileId, keyspace: KeyspaceId, bin: Bin, origin: BlobOrigin },
     Seal { id: FileId, bytes: u64, records: u64 },
     Retire { id: FileId },
+}
+
+/// Who collects a blob file's garbage. The numbers are on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum BlobOrigin {
+    /// The user appended its records, and has it compacted.
+    User = 0,
+    /// The database separated its records from the tree, and moves them as it likes.
+    Separated = 1,
+}
+
+impl BlobOrigin {
+    fn from_u8(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::User),
+            1 => Some(Self::Separated),
+            _ => None,
+        }
+    }
 }
 
 fn put(out: &mut Vec<u8>, tag: u8, values: &[u64]) {
@@ -100,10 +120,11 @@ impl Edit {
         }
         for blob in &self.blobs {
             match blob {
-                BlobEdit::Open { id, bin } => {
-                    put(&mut out, 7, &[id.0]);
+                BlobEdit::Open { id, keyspace, bin, origin } => {
+                    put(&mut out, 14, &[id.0, u64::from(keyspace.0)]);
                     out.push(bin.class);
                     put_varint(&mut out, bin.due_ms);
+                    out.push(*origin as u8);
                 }
                 BlobEdit::Seal { id, bytes, records } => put(&mut out, 8, &[id.0, *bytes, *records]),
                 BlobEdit::Retire { id } => put(&mut out, 9, &[id.0]),
@@ -135,10 +156,6 @@ impl Edit {
                     keyspace: KeyspaceId(decoder.varint_u32()?),
                     id: FileId(decoder.varint()?),
                 }),
-                7 => edit.blobs.push(BlobEdit::Open {
-                    id: FileId(decoder.varint()?),
-                    bin: Bin { class: decoder.u8()?, due_ms: decoder.varint()? },
-                }),
                 8 => edit.blobs.push(BlobEdit::Seal {
                     id: FileId(decoder.varint()?),
                     bytes: decoder.varint()?,
@@ -154,6 +171,12 @@ impl Edit {
                 12 => edit.dropped.push(KeyspaceId(decoder.varint_u32()?)),
                 15 => edit.ingested.push((FileId(decoder.varint()?), Seqno(decoder.varint()?))),
                 13 => edit.next_keyspace = Some(decoder.varint_u32()?),
+                14 => edit.blobs.push(BlobEdit::Open {
+                    id: FileId(decoder.varint()?),
+                    keyspace: KeyspaceId(decoder.varint_u32()?),
+                    bin: Bin { class: decoder.u8()?, due_ms: decoder.varint()? },
+                    origin: BlobOrigin::from_u8(decoder.u8()?)?,
+                }),
                 _ => return None,
             }
         }

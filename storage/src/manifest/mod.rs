@@ -18,7 +18,7 @@
 
 mod format;
 
-pub(crate) use format::{BlobEdit, Edit, TableEdit};
+pub(crate) use format::{BlobEdit, BlobOrigin, Edit, TableEdit};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{LogReader, LogWriter, Tail};
@@ -49,7 +49,9 @@ pub(crate) struct State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlobState {
+    pub keyspace: KeyspaceId,
     pub bin: Bin,
+    pub origin: BlobOrigin,
     /// Length of the records' part and their number, once sealed.
     pub sealed: Option<(u64, u64)>,
 }
@@ -84,7 +86,9 @@ impl State {
         }
         for blob in &edit.blobs {
             match *blob {
-                BlobEdit::Open { id, bin } => drop(self.blobs.insert(id, BlobState { bin, sealed: None })),
+                BlobEdit::Open { id, keyspace, bin, origin } => {
+                    self.blobs.insert(id, BlobState { keyspace, bin, origin, sealed: None });
+                }
                 BlobEdit::Seal { id, bytes, records } => {
                     if let Some(blob) = self.blobs.get_mut(&id) {
                         blob.sealed = Some((bytes, records));
@@ -99,7 +103,8 @@ impl State {
     fn to_edit(&self) -> Edit {
         let blobs = self.blobs.iter().flat_map(|(id, blob)| {
             let seal = blob.sealed.map(|(bytes, records)| BlobEdit::Seal { id: *id, bytes, records });
-            std::iter::once(BlobEdit::Open { id: *id, bin: blob.bin }).chain(seal)
+            let BlobState { keyspace, bin, origin, .. } = *blob;
+            std::iter::once(BlobEdit::Open { id: *id, keyspace, bin, origin }).chain(seal)
         });
         let tables = self.tables.iter().flat_map(|(keyspace, tables)| {
             tables.iter().map(|(id, level)| TableEdit::Add { keyspace: *keyspace, id: *id, level: *level })

@@ -21,7 +21,12 @@ fn edit_strategy() -> impl Strategy<Value = Edit> {
         if add { TableEdit::Add { keyspace, id, level } } else { TableEdit::Remove { keyspace, id } }
     });
     let blob = (0u64..9, 0u8..5, any::<u64>(), 0..3).prop_map(|(id, class, number, kind)| match kind {
-        0 => BlobEdit::Open { id: FileId(id), bin: Bin { class, due_ms: number } },
+        0 => BlobEdit::Open {
+            id: FileId(id),
+            keyspace: KeyspaceId(u32::from(class)),
+            bin: Bin { class, due_ms: number },
+            origin: if number % 2 == 0 { BlobOrigin::User } else { BlobOrigin::Separated },
+        },
         1 => BlobEdit::Seal { id: FileId(id), bytes: number, records: 3 },
         _ => BlobEdit::Retire { id: FileId(id) },
     });
@@ -84,7 +89,12 @@ fn after_a_crash_at_any_call_the_state_is_the_old_or_the_new() {
         Manifest::create(Arc::new(vfs.clone()), dir(), State::default())
     };
     let edit = Edit {
-        blobs: vec![BlobEdit::Open { id: FileId(9), bin: Bin { class: 1, due_ms: 2 } }],
+        blobs: vec![BlobEdit::Open {
+            id: FileId(9),
+            keyspace: KeyspaceId(0),
+            bin: Bin { class: 1, due_ms: 2 },
+            origin: BlobOrigin::User,
+        }],
         ..Edit::default()
     };
     for calls in 0.. {

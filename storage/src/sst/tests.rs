@@ -149,7 +149,9 @@ fn properties_say_what_the_entries_refer_to() {
     let vfs = MemVfs::new();
     let options = TableWriterOptions { block_bytes: 256, compression: TableCompression::None };
     let mut writer = TableWriter::create(&vfs, path(), FileId(3), options).unwrap();
-    let blob = |file, stored_len| BlobRef { file: FileId(file), offset: 32, stored_len, len: 9 }.encode();
+    let blob = |file, stored_len| {
+        BlobRef { file: FileId(file), offset: 32, stored_len, len: 9, layout: Default::default() }.encode()
+    };
     writer.add(b"a", Tag::new(Seqno(4), Kind::Value), b"value").unwrap();
     writer.add(b"bb", Tag::new(Seqno(9), Kind::BlobRef), &blob(7, 100)).unwrap();
     writer.add(b"bb", Tag::new(Seqno(2), Kind::BlobRef), &blob(5, 10)).unwrap();

@@ -9,13 +9,13 @@ use super::super::open::{
     take_lock,
 };
 use super::{Db, Verifier, VerifyProgress, VerifyReport};
-use crate::blob::BlobFile;
+use crate::blob::{BlobFile, Identity};
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{self, Manifest, State};
+use crate::manifest::{self, BlobOrigin, Manifest, State};
 use crate::memtable::Memtable;
 use crate::open_files::OpenFiles;
 use crate::sst::{BlockCache, Found, Table, block_cache};
-use crate::types::{Bin, FileId};
+use crate::types::{Bin, FileId, KeyspaceId};
 use crate::version::{LEVELS, ReadState, Tree, Version};
 use crate::vfs::Vfs;
 use std::collections::BTreeMap;
@@ -117,9 +117,10 @@ impl Files<'_> {
         let (mut opened, mut unreadable) = (BTreeMap::new(), Vec::new());
         for (id, blob) in &state.blobs {
             let path = self.dir.join(file_name(*id, BLOB_SUFFIX));
+            let identity = Identity { id: *id, keyspace: blob.keyspace, bin: blob.bin, origin: blob.origin };
             let file = match blob.sealed {
-                Some((bytes, records)) => Ok(BlobFile::sealed(path, *id, blob.bin, bytes, records)),
-                None => BlobFile::scan(self.vfs, path, *id, blob.bin),
+                Some((bytes, records)) => Ok(BlobFile::sealed(path, identity, bytes, records)),
+                None => BlobFile::scan(self.vfs, path, identity),
             };
             match file {
                 Ok(file) => drop(opened.insert(*id, Arc::new(file))),
@@ -258,10 +259,11 @@ impl Files<'_> {
 
 /// A blob file of which nobody knows the bin, the length, or whether it was sealed: its own index must say.
 fn lone_blob_file(path: &Path, id: FileId, verifier: &mut Verifier<'_>) -> Result<()> {
-    let bin = Bin { class: 0, due_ms: 0 };
-    let records = BlobFile::sealed(path.to_owned(), id, bin, u64::MAX, 0).index(verifier.handles)?;
+    let identity =
+        Identity { id, keyspace: KeyspaceId(0), bin: Bin { class: 0, due_ms: 0 }, origin: BlobOrigin::User };
+    let records = BlobFile::sealed(path.to_owned(), identity, u64::MAX, 0).index(verifier.handles)?;
     let end = records.last().map_or(crate::blob::FILE_HEADER_BYTES, |last| last.offset + last.total_bytes());
-    let file = BlobFile::sealed(path.to_owned(), id, bin, end, records.len() as u64);
+    let file = BlobFile::sealed(path.to_owned(), identity, end, records.len() as u64);
     verifier.begin(path, end);
     verifier.report.blob_files += 1;
     let mut problems = Vec::new();

@@ -1,0 +1,184 @@
+//! Collecting the garbage of separated values, beside readers and writers.
+//!
+//! A record of a separated file is garbage when no table refers to it: merges drop references as they drop versions, and each table's
+//! properties say how many bytes of each file it refers to. So the live bytes of a file are a sum over the tables, which no crash
+//! can let drift. When more than [`GARBAGE_PERCENT_MAX`] of a keyspace's separated bytes are garbage, the files with the largest share
+//! of it are *emptied*: table after table that refers to them is rewritten, its records copied to a new file (`separate.rs`). A file that
+//! nothing refers to any more is retired.
+//!
+//! References in level 0 hide garbage: what they replace is in deeper tables until a merge. Tables of references are small beside
+//! their values, so level 0 is merged as soon as it refers to more than [`TOP_PERCENT_MAX`] of the bytes.
+//!
+//! Example: 100 MB in files A and B, of which a third was overwritten. The merge drops the old references; A is 60% garbage, B 10%. A is
+//! emptied: 20 MB are copied, A goes; 13% garbage is left. Space at rest is thus bounded by 1 / (1 - 0.2), times what the shape of the
+//! levels lets hide.
+//!
+//! Files of many small flushes are merged by the same means: when a keyspace has many that are small, they are emptied too.
+
+use super::job::Job;
+use super::picker::{Pick, pick_from};
+use crate::blob::{BlobFile, FILE_HEADER_BYTES};
+use crate::db::Inner;
+use crate::error::Result;
+use crate::manifest::BlobOrigin;
+use crate::sst::Table;
+use crate::types::{FileId, KeyspaceId};
+use crate::version::{ReadState, Tree};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+/// Of a keyspace's separated bytes, how much may be garbage.
+const GARBAGE_PERCENT_MAX: u64 = 20;
+/// Of the bytes that tables refer to, how much level 0 may refer to.
+const TOP_PERCENT_MAX: u64 = 15;
+/// Files of less than this share of `blob_file_bytes` are small, and so many of them may be.
+const SMALL_SHARE: u64 = 8;
+const SMALL_FILES_MAX: usize = 16;
+
+/// A separated file, and what tables refer to of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Use {
+    id: FileId,
+    bytes: u64,
+    live: u64,
+}
+
+impl Use {
+    fn garbage(&self) -> u64 {
+        self.bytes.saturating_sub(self.live)
+    }
+}
+
+/// Does the next step, if there is one: retires files, merges level 0, or rewrites a table. O(tables + blob files).
+pub(super) fn collect_one(inner: &Inner) -> Result<bool> {
+    // Before the state: a file that is not pending has its references in a state that comes later.
+    let files: Vec<_> = inner.blobs().separated();
+    if files.is_empty() {
+        return Ok(false);
+    }
+    let state = inner.read_state();
+    let live = live_bytes(&state);
+    let (unused, used): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| live.get(&file.id).is_none_or(|bytes| *bytes == 0));
+    if !unused.is_empty() {
+        inner.retire_unreferenced(unused)?;
+        return Ok(true);
+    }
+    let mut by_keyspace: BTreeMap<KeyspaceId, Vec<Use>> = BTreeMap::new();
+    for file in used.iter().filter(|file| !inner.blobs().is_given_up(file.id)) {
+        let live = live.get(&file.id).copied().unwrap_or(0);
+        let bytes = file.size().0.saturating_sub(FILE_HEADER_BYTES);
+        by_keyspace.entry(file.keyspace).or_default().push(Use { id: file.id, bytes, live });
+    }
+    for (keyspace, files) in by_keyspace {
+        let Some(tree) = state.tree(keyspace).filter(|tree| tree.dropped_at.is_none()) else { continue };
+        if let Some((pick, emptied)) = next_step(tree, files, inner.options.blob_file_bytes) {
+            let job = Job { keyspace, tree: tree.clone(), pick, emptied: Arc::new(emptied) };
+            job.merge(inner)?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Bytes of each blob file that tables refer to.
+pub(crate) fn live_bytes(state: &ReadState) -> HashMap<FileId, u64> {
+    let mut live = HashMap::new();
+    for table in state.version.values().flat_map(|tree| tree.tables()) {
+        for (file, bytes) in &table.properties.blob_bytes {
+            *live.entry(*file).or_default() += bytes;
+        }
+    }
+    live
+}
+
+/// The tables to be rewritten next, and the files that this is to empty.
+fn next_step(tree: &Tree, files: Vec<Use>, blob_file_bytes: u64) -> Option<(Pick<Table>, HashSet<FileId>)> {
+    let ids: HashSet<FileId> = files.iter().map(|file| file.id).collect();
+    let refers = |table: &Arc<Table>, ids: &HashSet<FileId>| {
+        let bytes = table.properties.blob_bytes.iter().filter(|(id, _)| ids.contains(id));
+        bytes.map(|(_, bytes)| *bytes).sum::<u64>()
+    };
+    let [top, deeper @ ..] = &tree.levels;
+    let live: u64 = files.iter().map(|file| file.live).sum();
+    let on_top: u64 = top.iter().map(|table| refers(table, &ids)).sum();
+    let tables = deeper.iter().map(Vec::len).sum();
+    let emptied = choose(files, tables, blob_file_bytes);
+    let only_on_top = !emptied.is_empty() && deeper.iter().flatten().all(|t| refers(t, &emptied) == 0);
+    let may_hide = top.len() > 1 || (!top.is_empty() && tables > 0);
+    if only_on_top || (may_hide && on_top * 100 > live * TOP_PERCENT_MAX) {
+        return Some((pick_from(&tree.levels, 0)?, emptied));
+    }
+    for (level, tables) in (1..).zip(deeper) {
+        if let Some(table) = tables.iter().find(|table| refers(table, &emptied) > 0) {
+            let pick = Pick { inputs: vec![(level, vec![table.clone()])], output_level: level };
+            return Some((pick, emptied));
+        }
+    }
+    None
+}
+
+/// The files to be emptied: those with the largest share of garbage, until little enough would be left; and all small ones, if they are
+/// too many, and not only because the tables that refer to them are.
+fn choose(mut files: Vec<Use>, tables: usize, blob_file_bytes: u64) -> HashSet<FileId> {
+    let mut chosen = HashSet::new();
+    let is_small = |file: &&Use| file.bytes < blob_file_bytes / SMALL_SHARE;
+    let small: Vec<FileId> = files.iter().filter(is_small).map(|file| file.id).collect();
+    if small.len() > SMALL_FILES_MAX.max(2 * tables) {
+        chosen.extend(small);
+    }
+    let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
+    let mut garbage: u64 = files.iter().map(Use::garbage).sum();
+    // By share of garbage, without division: a.garbage / a.bytes against b's.
+    files.sort_by_key(|file| std::cmp::Reverse(file.garbage().saturating_mul(1 << 16) / file.bytes.max(1)));
+    for file in files {
+        if garbage * 100 <= bytes * GARBAGE_PERCENT_MAX {
+            break;
+        }
+        garbage -= file.garbage();
+        bytes -= file.garbage();
+        chosen.insert(file.id);
+    }
+    chosen
+}
+
+impl crate::db::Blobs {
+    /// The separated files that are part of the database, and that no job is about to install.
+    fn separated(&self) -> Vec<Arc<BlobFile>> {
+        let mut files = self.all_current();
+        files.retain(|file| file.origin == BlobOrigin::Separated && file.pending() == 0);
+        files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(files: &[(u64, u64)], tables: usize) -> Vec<u64> {
+        let files =
+            (1..).zip(files).map(|(id, (bytes, live))| Use { id: FileId(id), bytes: *bytes, live: *live });
+        let mut chosen: Vec<u64> = choose(files.collect(), tables, 800).into_iter().map(|id| id.0).collect();
+        chosen.sort_unstable();
+        chosen
+    }
+
+    #[test]
+    fn the_worst_files_are_emptied_until_little_garbage_is_left() {
+        assert_eq!(chosen(&[(500, 500), (500, 450)], 1), [0u64; 0]);
+        assert_eq!(chosen(&[(500, 200), (500, 450)], 1), [1]);
+        assert_eq!(chosen(&[(500, 350), (500, 200), (500, 400)], 1), [1, 2]);
+        assert_eq!(chosen(&[(500, 100), (500, 200), (500, 100)], 1), [1, 2, 3]);
+        // Nothing refers to more than a file has, but an estimate must not underflow.
+        assert_eq!(chosen(&[(500, 600), (100, 0)], 1), [0u64; 0]);
+    }
+
+    #[test]
+    fn many_small_files_are_merged_but_not_for_ever() {
+        let small = [(90, 90); 20];
+        assert_eq!(chosen(&small, 1).len(), 20);
+        assert_eq!(chosen(&small[..16], 1), [0u64; 0]);
+        assert_eq!(chosen(&small, 10), [0u64; 0], "each table has files of its own");
+        assert_eq!(chosen(&[(100, 100); 20], 1), [0u64; 0], "they are not small");
+    }
+}

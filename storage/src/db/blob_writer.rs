@@ -1,0 +1,225 @@
+//! Writing blobs piece by piece.
+//!
+//! A writer holds at most one chunk. What fits into one becomes a record in one piece, in the open file of the bin; as soon as more
+//! comes, the bin's file is taken aside and the chunks are written one after the other (`blob/stream.rs`).
+
+use super::{Db, Inner, Keyspace};
+use crate::batch::PendingBlob;
+use crate::blob::{BlobFile, CHUNK_BYTES, StreamAppend};
+use crate::compress::{Encoding, compress_blob};
+use crate::error::{Error, Result};
+use crate::types::{Bin, BlobLayout, BlobRef, Compression, KeyspaceId};
+use bytes::Bytes;
+use std::io;
+use std::sync::Arc;
+
+/// A blob on its way to a bin, written piece by piece: neither its length nor its key need be known before its end.
+///
+/// It is invisible, and after a crash gone, until [`BlobWriter::finish`] has given it a key and a batch has put it. Dropped before, it
+/// leaves no bytes behind. Holds a chunk (256 KiB) in memory, whatever the length.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// let files = db.keyspace("files", KeyspaceOptions::default())?;
+/// let bin = Bin { class: 0, due_ms: u64::MAX };
+/// let mut writer = db.blob_writer(&files, bin, Compression::Dense);
+/// for piece in ["as it ", "comes, "] {
+///     writer.append(piece.as_bytes())?;
+/// }
+/// let blob = writer.finish(b"key")?;
+/// let mut batch = db.batch();
+/// batch.put_blob(&files, "key", &blob);
+/// db.write(batch, Durability::Sync)?;
+/// assert_eq!(files.get(b"key")?.unwrap(), "as it comes, ");
+/// # Ok::<(), Error>(())
+/// ```
+pub struct BlobWriter {
+    inner: Arc<Inner>,
+    home: (KeyspaceId, Bin),
+    compression: Compression,
+    /// The chunk that is being filled.
+    buffer: Vec<u8>,
+    len: u64,
+    stream: Option<OpenStream>,
+}
+
+/// A stream that gives its file back however it ends.
+struct OpenStream {
+    inner: Arc<Inner>,
+    append: StreamAppend,
+}
+
+impl OpenStream {
+    fn begin(inner: &Arc<Inner>, (keyspace, bin): (KeyspaceId, Bin), chunk_bytes: u32) -> Result<Self> {
+        let append = inner.begin_stream(keyspace, bin, chunk_bytes)?;
+        Ok(Self { inner: inner.clone(), append })
+    }
+
+    fn append(&mut self, (encoding, payload): (Encoding, &[u8]), len: usize) -> Result<()> {
+        self.append.append_chunk(encoding, payload, len as u32)?;
+        self.append.sync_if_due().map_err(|error| self.inner.fail(error))
+    }
+
+    fn finish(mut self, key: &[u8]) -> Result<PendingBlob> {
+        let blob = self.append.finish(key)?;
+        let file = self.append.file().clone();
+        let keyspace = file.keyspace;
+        self.inner.counters.blob(blob.len, crate::blob::record_bytes(key.len(), blob.stored_len));
+        Ok(PendingBlob::new(file, keyspace, Bytes::copy_from_slice(key), blob))
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.append.abort();
+        // A file that cannot be sealed now stays aside, and is sealed later; that is no failure of its records.
+        let _ = self.inner.end_stream(self.append.file());
+    }
+}
+
+impl Db {
+    /// Begins a blob of a bin, to be written piece by piece. Many may be written at once, also to one bin.
+    pub fn blob_writer(&self, keyspace: &Keyspace, bin: Bin, compression: Compression) -> BlobWriter {
+        BlobWriter {
+            inner: self.inner.clone(),
+            home: (keyspace.id(), bin),
+            compression,
+            buffer: Vec::new(),
+            len: 0,
+            stream: None,
+        }
+    }
+
+    /// Appends all that a reader gives, as [`Db::append_blob`] does with bytes; no more than a chunk is held in memory.
+    ///
+    /// # Errors
+    /// As [`Db::append_blob`]; [`crate::ErrorKind::Io`] with the reader's error.
+    pub fn append_blob_from(
+        &self,
+        keyspace: &Keyspace,
+        bin: Bin,
+        key: &[u8],
+        reader: &mut dyn io::Read,
+        compression: Compression,
+    ) -> Result<PendingBlob> {
+        self.inner.check_blob_key(key)?;
+        let mut writer = self.blob_writer(keyspace, bin, compression);
+        writer.append_from(reader)?;
+        writer.finish(key)
+    }
+}
+
+impl BlobWriter {
+    /// Bytes appended so far.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nothing was appended.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a piece of any length.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] if the blob gets longer than `Options::blob_bytes_max`, else what the file system
+    /// refused. After an error the blob can only be dropped.
+    pub fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
+        self.inner.check_blob_len(self.len.saturating_add(bytes.len() as u64))?;
+        self.len += bytes.len() as u64;
+        while !bytes.is_empty() {
+            if self.buffer.len() == CHUNK_BYTES {
+                self.write_chunk()?;
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - self.buffer.len()));
+            self.buffer.extend_from_slice(now);
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Appends all that a reader gives. An interrupted read is tried again.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::append`]; [`crate::ErrorKind::Io`] with the reader's error.
+    pub fn append_from(&mut self, reader: &mut dyn io::Read) -> Result<()> {
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            match reader.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(len) => self.append(piece.get(..len).unwrap_or_default())?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::reader(error)),
+            }
+        }
+    }
+
+    fn write_chunk(&mut self) -> Result<()> {
+        if self.stream.is_none() {
+            self.stream = Some(OpenStream::begin(&self.inner, self.home, CHUNK_BYTES as u32)?);
+        }
+        let (encoding, payload) = compress_blob(&self.buffer, self.compression);
+        if let Some(stream) = &mut self.stream {
+            stream.append((encoding, &payload), self.buffer.len())?;
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the blob and gives it its key, under which a batch must put it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] for a key over the limit, else what the file system refused.
+    pub fn finish(mut self, key: &[u8]) -> Result<PendingBlob> {
+        self.inner.check_blob_key(key)?;
+        self.inner.check_writable()?;
+        if self.stream.is_some() && !self.buffer.is_empty() {
+            self.write_chunk()?;
+        }
+        match self.stream.take() {
+            Some(stream) => stream.finish(key),
+            None => {
+                let (encoding, payload) = compress_blob(&self.buffer, self.compression);
+                self.inner.append_record(self.home, key, (encoding, &payload), self.len)
+            }
+        }
+    }
+}
+
+impl io::Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.append(bytes)?;
+        Ok(bytes.len())
+    }
+
+    /// Does nothing: what was written becomes durable with the batch that puts the blob.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Copies a record to another bin as it is stored: verified, but neither decompressed nor, if it has chunks, held as a whole.
+    pub(crate) fn copy_record(
+        self: &Arc<Self>,
+        from: &BlobFile,
+        key: &[u8],
+        blob: BlobRef,
+        bin: Bin,
+    ) -> Result<PendingBlob> {
+        let (handles, home) = (&self.blobs.handles, (from.keyspace, bin));
+        if blob.layout == BlobLayout::Whole {
+            let stored = from.read_stored(handles, key, blob)?;
+            return self.append_record(home, key, (stored.encoding, &stored.payload), stored.len);
+        }
+        let chunks = from.chunks(handles, key, blob)?;
+        let mut stream = OpenStream::begin(self, home, chunks.chunk_bytes)?;
+        for n in 0..chunks.count() {
+            let (encoding, payload, len) = from.read_stored_chunk(handles, &chunks, n)?;
+            stream.append((encoding, &payload), len as usize)?;
+        }
+        stream.finish(key)
+    }
+}
