@@ -36,7 +36,8 @@ impl ObjectStore {
         let mode = if options.force { Mode::Forced { since: snapshot.seqno() } } else { Mode::Natural };
         let round = Round::new(inner, now, mode, options.progress);
         if options.force {
-            round.forced(&snapshot)?
+            round.forced(&snapshot)?;
+            round.drop_originals()?
         } else {
             round.natural()?
         }

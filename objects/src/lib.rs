@@ -52,6 +52,7 @@ mod error;
 mod heat;
 mod keys;
 mod model;
+mod original;
 mod plan;
 mod policy;
 mod rows;

@@ -46,6 +46,8 @@ pub struct PutOptions {
     pub rate: Option<f64>,
     /// Whether it is kept from decay.
     pub pinned: bool,
+    /// Whether to keep the original beside the degraded bytes for the policy's `restore_window`, so that it can be restored.
+    pub keep_original: bool,
     /// The reason of a hold to place at once.
     pub hold: Option<String>,
     /// The media type, if the caller knows better than its bytes tell.
@@ -59,6 +61,7 @@ impl Default for PutOptions {
             policy: None,
             rate: None,
             pinned: false,
+            keep_original: false,
             hold: None,
             media_type: None,
         }
@@ -107,7 +110,7 @@ pub struct ObjectInfo {
     pub media_type: String,
     /// Bytes of the original.
     pub size: u64,
-    /// Bytes on disk now; a content that objects share counts for each of them.
+    /// Bytes on disk now, a kept original included; a content that objects share counts for each of them.
     pub stored: u64,
     /// How much is left.
     pub stage: Stage,
@@ -262,6 +265,8 @@ pub struct TickReport {
     pub purged: u64,
     /// Rows of purged objects that were removed.
     pub forgotten: u64,
+    /// Kept originals that were dropped, as their restore window had passed.
+    pub originals_dropped: u64,
     /// Due objects that were left alone because somebody changed or read them meanwhile.
     pub left_alone: u64,
     /// Visited objects whose due time turned out to be later.
@@ -274,7 +279,7 @@ pub struct TickReport {
     pub files_compacted: u64,
 }
 
-/// A transition that a tick would make.
+/// A transition that a tick would make; from a stage to itself if only the kept original goes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlannedMove {
     /// The object.

@@ -81,7 +81,11 @@ impl Subject<'_> {
             return match self.policy.forget_after {
                 None => Verdict::Blocked(Block::LastStage),
                 Some(after) => {
-                    let due = Timestamp(self.row.stage_entered_ms).after(after).max(opens);
+                    let mut due = Timestamp(self.row.stage_entered_ms).after(after).max(opens);
+                    if self.row.original().is_some() {
+                        // The row leads to the kept original: it goes after it.
+                        due = due.max(self.row.original_goes_at(now).unwrap_or(Timestamp::NEVER));
+                    }
                     if due <= now { Verdict::Forget { due } } else { Verdict::Wait(due) }
                 }
             };
@@ -102,6 +106,11 @@ impl Subject<'_> {
     ///
     /// Not later than the verdict changes by itself, whatever is read meanwhile: reading only puts things off.
     pub(crate) fn next_visit(&self, now: Timestamp) -> Option<Timestamp> {
+        [self.next_decay(now), self.row.original_goes_at(now)].into_iter().flatten().min()
+    }
+
+    /// When the object's next stage comes; `None` if none comes by itself.
+    pub(crate) fn next_decay(&self, now: Timestamp) -> Option<Timestamp> {
         match self.verdict(now) {
             Verdict::Wait(until) => Some(until).filter(|until| *until < Timestamp::NEVER),
             Verdict::Move { due, .. } | Verdict::Forget { due } => Some(due),

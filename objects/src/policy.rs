@@ -93,9 +93,9 @@ pub struct Policy {
     pub min_retention: Duration,
     /// The least time in a stage, except in forced ticks.
     pub min_dwell: Duration,
-    /// How long the original is kept after the first loss.
+    /// How long an original that is kept stays after the first loss; zero keeps none.
     pub restore_window: Duration,
-    /// Whether the original is kept beside the degraded bytes for `restore_window`.
+    /// Whether every object's original is kept beside the degraded bytes for `restore_window`, also without its own wish.
     pub keep_original: bool,
     /// New objects get a hold that stands until it is released.
     pub legal_hold: bool,
@@ -132,7 +132,7 @@ impl Policy {
             birth_credit: Duration::ZERO,
             min_retention: Duration::ZERO,
             min_dwell: Duration::ZERO,
-            restore_window: Duration::ZERO,
+            restore_window: days(30),
             keep_original: false,
             legal_hold: false,
             access_cooldown: Duration::from_secs(60),
@@ -182,8 +182,8 @@ impl Policy {
         if let Err(invalid) = self.params.validate() {
             problems.extend(invalid.problems);
         }
-        if self.keep_original || !self.restore_window.is_zero() {
-            problems.push("keep_original and restore_window are not available in this release".to_owned());
+        if self.keep_original && self.restore_window.is_zero() {
+            problems.push("keep_original needs a restore_window: how long to keep it".to_owned());
         }
         problems
     }
@@ -222,6 +222,7 @@ impl Policy {
             ("birth_credit", self.birth_credit),
             ("min_retention", self.min_retention),
             ("min_dwell", self.min_dwell),
+            ("restore_window", self.restore_window),
             ("access_cooldown", self.access_cooldown),
         ];
         let forget = self.forget_after.map(|period| ("forget_after", period));

@@ -1,7 +1,6 @@
 //! The rows on disk: a version byte, then a protobuf message. No logic.
 //!
 //! Fields are only ever added, under new numbers; a change that old readers would misread raises the version.
-//! Numbers that are taken but not used yet (`original_content`, `restore_until_ms`) belong to kept originals.
 
 mod policy;
 
@@ -36,7 +35,7 @@ pub(crate) struct ObjectRow {
     /// Bytes of the content now, before compression.
     #[prost(uint64, tag = "7")]
     pub content_len: u64,
-    /// Bytes of the content now, on disk.
+    /// Bytes on disk, of the content now and the kept original together.
     #[prost(uint64, tag = "8")]
     pub stored: u64,
     #[prost(bytes = "vec", tag = "9")]
@@ -86,10 +85,17 @@ pub(crate) struct ObjectRow {
     /// The next stage was tried and would have gone below the policy's floor.
     #[prost(bool, tag = "29")]
     pub at_floor: bool,
+    /// The content of the kept original, see `original`.
     #[prost(bytes = "vec", optional, tag = "30")]
     pub original_content: Option<Vec<u8>>,
     #[prost(uint64, optional, tag = "31")]
     pub restore_until_ms: Option<u64>,
+    /// Whether to keep the original at the first loss, whatever the policy says.
+    #[prost(bool, tag = "32")]
+    pub keep_original: bool,
+    /// Of `stored`, the bytes of the kept original.
+    #[prost(uint64, tag = "33")]
+    pub original_stored: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -12,6 +12,7 @@ mod list;
 mod policies;
 mod put;
 mod read;
+mod restore;
 mod totals;
 mod touch;
 

@@ -98,6 +98,12 @@ pub enum Reason {
     Forced,
     /// The bytes of a content that several objects share were stored anew for the sake of another object.
     Repack,
+    /// The kept original was brought back.
+    Restore,
+    /// The kept original was dropped: its restore window had passed.
+    DropOriginal,
+    /// Somebody took the bytes away.
+    Purge,
     /// The object was deleted.
     Delete,
     /// The row of a purged object was removed.
@@ -107,18 +113,22 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Put,
         Self::Overwrite,
         Self::Due,
         Self::Forced,
         Self::Repack,
+        Self::Restore,
+        Self::DropOriginal,
+        Self::Purge,
         Self::Delete,
         Self::Forget,
         Self::Control,
     ];
 
-    /// The word in the history: "put", "overwrite", "due", "forced", "repack", "delete", "forget" or "control".
+    /// The word in the history: "put", "overwrite", "due", "forced", "repack", "restore",
+    /// "drop original", "purge", "delete", "forget" or "control".
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Put => "put",
@@ -126,6 +136,9 @@ impl Reason {
             Self::Due => "due",
             Self::Forced => "forced",
             Self::Repack => "repack",
+            Self::Restore => "restore",
+            Self::DropOriginal => "drop original",
+            Self::Purge => "purge",
             Self::Delete => "delete",
             Self::Forget => "forget",
             Self::Control => "control",

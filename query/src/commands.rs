@@ -1,9 +1,12 @@
 //! Runs the statements of our own; see [`Command`].
 
-use patina_objects::{Policy, Stage, TickOptions, TickReport};
+use std::ops::Range;
+
+use patina_objects::{HoldId, Policy, Stage, TickOptions, TickReport, Timestamp};
 
 use crate::diagnose::no_table_message;
 use crate::dialect::{Command, LATER_TABLES, SYSTEM_TABLES, Setting, quote_string};
+use crate::duration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::tables::settings;
@@ -34,13 +37,26 @@ impl Session {
                     format!("policy {name} dropped")
                 }
             },
-            Command::Hold { object, reason } => {
-                store.hold(&tenant, &object, &reason, None)?;
-                format!("{object} is held")
+            Command::Hold { object, reason, duration } => {
+                let until = duration.map(|duration| until(text, &duration, store.now())).transpose()?;
+                let hold = store.hold(&tenant, &object, &reason, until)?;
+                format!("{object} is held by hold {hold}")
             }
-            Command::Release { object } => {
+            Command::Release { object, hold: Some(hold) } => {
+                store.release(&tenant, &object, Some(HoldId(hold)))?;
+                format!("hold {hold} on {object} is released")
+            }
+            Command::Release { object, hold: None } => {
                 store.release(&tenant, &object, None)?;
                 format!("{object} is released")
+            }
+            Command::Restore { object } => {
+                store.restore(&tenant, &object)?;
+                format!("{object} has its original bytes again")
+            }
+            Command::Purge { object } => {
+                store.purge(&tenant, &object)?;
+                format!("{object} is purged; its row and history stay")
             }
             Command::Pin { object, pinned } => {
                 store.set_pinned(&tenant, &object, pinned)?;
@@ -222,6 +238,13 @@ fn apply(text: &str, policy: &mut Policy, settings: &[Setting]) -> Result<()> {
     settings::apply(policy, settings).map_err(|misset| misset.error.at(text, misset.at.start, misset.at.end))
 }
 
+/// The end of a hold that lasts so long from now.
+fn until(text: &str, (written, at): &(String, Range<usize>), now: Timestamp) -> Result<Timestamp> {
+    let ms =
+        duration::parse(written).map_err(|problem| Error::invalid(problem).at(text, at.start, at.end))?;
+    Ok(Timestamp(now.0.saturating_add(ms)))
+}
+
 fn whole(number: u64) -> Value {
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
@@ -235,6 +258,7 @@ fn summary(report: &TickReport) -> String {
     }];
     for (count, what) in [
         (report.forgotten, "forgotten"),
+        (report.originals_dropped, "kept originals dropped: their restore windows have passed"),
         (report.left_alone, "left alone: changed or read meanwhile"),
         (report.blocked, "kept from decay"),
         (report.failed, "failed: SELECT name, error FROM objects WHERE error IS NOT NULL"),

@@ -13,7 +13,7 @@ pub struct Names {
 }
 
 /// Keywords worth completing.
-const KEYWORDS: [&str; 89] = [
+const KEYWORDS: [&str; 92] = [
     "ALL",
     "ALTER",
     "AND",
@@ -42,6 +42,7 @@ const KEYWORDS: [&str; 89] = [
     "EXISTS",
     "EXPLAIN",
     "FALSE",
+    "FOR",
     "FORCE",
     "FROM",
     "FULL",
@@ -78,9 +79,11 @@ const KEYWORDS: [&str; 89] = [
     "PIN",
     "POLICY",
     "PRIMARY",
+    "PURGE",
     "REASON",
     "RELEASE",
     "REPLACE",
+    "RESTORE",
     "RETURNING",
     "RIGHT",
     "RUN",

@@ -53,7 +53,7 @@ fn is_text(bytes: &[u8]) -> bool {
 
 /// Writes beside the target first and renames, so that a failure leaves the file that was there. A device or a
 /// named pipe is written into: renaming would put a file in its place.
-fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     if path.is_dir() {
         bail!("{} is a folder: name a file in it", path.display());
     }

@@ -3,8 +3,13 @@
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+
+/// How long Ctrl-C may go unnoticed.
+const NAP: Duration = Duration::from_millis(50);
 
 /// Set once Ctrl-C was pressed.
 #[derive(Clone)]
@@ -24,6 +29,17 @@ impl Interrupted {
         })
         .context("cannot listen for Ctrl-C")?;
         Ok(Self(flag))
+    }
+
+    /// Waits so long, or until Ctrl-C. Says whether it was pressed.
+    pub fn wait(&self, period: Duration) -> bool {
+        let mut left = period;
+        while !left.is_zero() && !self.is_set() {
+            let nap = left.min(NAP);
+            thread::sleep(nap);
+            left -= nap;
+        }
+        self.is_set()
     }
 
     /// Whether Ctrl-C was pressed.

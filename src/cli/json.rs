@@ -35,11 +35,13 @@ pub fn object(info: &ObjectInfo) -> Value {
     })
 }
 
+/// One row of the history.
 pub fn history(row: &HistoryRow) -> Value {
     json!({
         "seq": row.seq,
         "object": row.object.0,
         "name": row.name,
+        "tenant": row.tenant,
         "at": row.at.0,
         "from": row.from.map(Stage::number),
         "to": row.to.map(Stage::number),
@@ -49,7 +51,10 @@ pub fn history(row: &HistoryRow) -> Value {
         "fidelity": row.fidelity,
         "metric": row.metric,
         "codec": row.codec,
+        "params": row.params,
         "note": row.note,
+        "actor": row.actor,
+        "hash": hex(&row.hash),
     })
 }
 
@@ -83,6 +88,7 @@ pub fn tick(report: &TickReport) -> Value {
         "bytes_after": report.bytes_after,
         "purged": report.purged,
         "forgotten": report.forgotten,
+        "originals_dropped": report.originals_dropped,
         "left_alone": report.left_alone,
         "postponed": report.postponed,
         "blocked": report.blocked,

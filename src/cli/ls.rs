@@ -30,7 +30,8 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     let patina = folder.open_existing()?;
     let filter = ListFilter {
         tenant: Some(arguments.tenant.clone()),
-        name_prefix: arguments.glob.as_deref().map(literal_prefix),
+        // With an empty prefix too: it asks for the index of the names, and so for their order.
+        name_prefix: Some(arguments.glob.as_deref().map(literal_prefix).unwrap_or_default()),
         ..ListFilter::default()
     };
     let mut out = output::stdout();
@@ -62,7 +63,8 @@ fn line(info: &ObjectInfo) -> String {
     )
 }
 
-fn matcher(glob: &str) -> Result<GlobMatcher> {
+/// A name pattern; one that cannot be read is wrong usage.
+pub fn matcher(glob: &str) -> Result<GlobMatcher> {
     let glob = GlobBuilder::new(glob).literal_separator(true).build();
     let glob = glob
         .map_err(|error| anyhow!(WrongUsage(format!("{error}: quote the pattern and check its brackets"))))?;
@@ -70,7 +72,7 @@ fn matcher(glob: &str) -> Result<GlobMatcher> {
 }
 
 /// What every matching name begins with, so that the name index can be used.
-fn literal_prefix(glob: &str) -> String {
+pub fn literal_prefix(glob: &str) -> String {
     glob.chars().take_while(|c| !matches!(c, '*' | '?' | '[' | '{' | '\\')).collect()
 }
 

@@ -14,10 +14,14 @@
 mod check;
 mod checkpoint;
 mod compact;
+mod completions;
+mod control;
 mod demo;
+mod export;
 mod failure;
 mod foreign;
 mod get;
+mod history;
 mod import;
 mod interrupt;
 mod json;
@@ -25,6 +29,7 @@ mod ls;
 mod open;
 mod output;
 mod progress;
+mod policy;
 mod put;
 mod repl;
 mod sources;
@@ -68,6 +73,31 @@ enum Command {
     Ls(ls::Arguments),
     /// Show everything about one object, with its history
     Stat(stat::Arguments),
+    /// Show what happened to an object, or to all
+    History(history::Arguments),
+    /// Write many objects as files
+    Export(export::Arguments),
+    /// Delete objects; their history stays
+    Rm(control::Named),
+    /// Rename an object
+    Mv(control::Move),
+    /// Count as a read of objects
+    Touch(control::Named),
+    /// Keep objects from decay
+    Pin(control::Named),
+    /// Let pinned objects decay again
+    Unpin(control::Named),
+    /// Let nothing degrade, overwrite or delete objects until they are released
+    Hold(control::Hold),
+    /// Release held objects
+    Release(control::Release),
+    /// Bring kept originals back
+    Restore(control::Named),
+    /// Take the bytes of objects away and leave their rows
+    Purge(control::Named),
+    /// List, show, change and drop policies
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Run one round of decay
     Tick(tick::Arguments),
     /// Run SQL statements
@@ -80,6 +110,8 @@ enum Command {
     Checkpoint(checkpoint::Arguments),
     /// Merge all tables, to give back the space of what was deleted and replaced
     Compact(compact::Arguments),
+    /// Print a completion script for a shell
+    Completions(completions::Arguments),
     /// Show the whole life cycle on the samples that come with it
     Demo(demo::Arguments),
 }
@@ -102,12 +134,25 @@ fn run(command: Option<Command>, folder: &Folder) -> anyhow::Result<()> {
         Command::Get(arguments) => get::run(&arguments, folder),
         Command::Ls(arguments) => ls::run(&arguments, folder),
         Command::Stat(arguments) => stat::run(&arguments, folder),
+        Command::History(arguments) => history::run(&arguments, folder),
+        Command::Export(arguments) => export::run(&arguments, folder),
+        Command::Rm(objects) => control::rm(&objects, folder),
+        Command::Mv(arguments) => control::mv(&arguments, folder),
+        Command::Touch(objects) => control::touch(&objects, folder),
+        Command::Pin(objects) => control::pin(&objects, folder),
+        Command::Unpin(objects) => control::unpin(&objects, folder),
+        Command::Hold(arguments) => control::hold(&arguments, folder),
+        Command::Release(arguments) => control::release(&arguments, folder),
+        Command::Restore(objects) => control::restore(&objects, folder),
+        Command::Purge(objects) => control::purge(&objects, folder),
+        Command::Policy(command) => policy::run(&command, folder),
         Command::Tick(arguments) => tick::run(&arguments, folder),
         Command::Sql(arguments) => sql::run(&arguments, folder),
         Command::Status(arguments) => status::run(&arguments, folder),
         Command::Verify(arguments) => verify::run(&arguments, folder),
         Command::Checkpoint(arguments) => checkpoint::run(&arguments, folder),
         Command::Compact(arguments) => compact::run(&arguments, folder),
+        Command::Completions(arguments) => completions::run::<Arguments>(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     }
 }

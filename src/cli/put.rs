@@ -38,6 +38,10 @@ pub struct ObjectOptions {
     #[arg(long, value_name = "RATE")]
     rate: Option<f64>,
 
+    /// Keep the original beside the degraded form for the policy's restore window, so that it can be restored
+    #[arg(long)]
+    keep_original: bool,
+
     /// Put it under a hold for this reason: nothing changes it until it is released
     #[arg(long, value_name = "REASON")]
     hold: Option<String>,
@@ -54,6 +58,7 @@ impl ObjectOptions {
             tenant: self.tenant.clone(),
             policy: self.policy.clone(),
             rate: self.rate,
+            keep_original: self.keep_original,
             hold: self.hold.clone(),
             ..PutOptions::default()
         }

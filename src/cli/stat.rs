@@ -3,11 +3,11 @@
 use std::io::Write;
 
 use anyhow::Result;
-use patinadb::{HistoryRow, ObjectInfo};
+use patinadb::ObjectInfo;
 use serde_json::json;
 
 use super::open::Folder;
-use super::{json, output, time};
+use super::{history, json, output, time};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
         show(&info, &mut out)?;
         writeln!(out, "\nhistory")?;
         for row in &history {
-            writeln!(out, "  {}", line(row))?;
+            writeln!(out, "  {}", history::line(row))?;
         }
     }
     out.flush()?;
@@ -60,7 +60,7 @@ fn show(info: &ObjectInfo, out: &mut impl Write) -> Result<()> {
         ("accessed", time::local(info.accessed_at)),
         ("next decay", info.next_decay_at.map_or_else(never, time::local)),
         ("protected", protection(info)),
-        ("original", format!("sha256 {}", json::hex(&info.origin_hash))),
+        ("original", original(info)),
     ];
     for (label, value) in rows {
         writeln!(out, "{label:<11} {value}")?;
@@ -71,6 +71,14 @@ fn show(info: &ObjectInfo, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
+fn original(info: &ObjectInfo) -> String {
+    let hash = format!("sha256 {}", json::hex(&info.origin_hash));
+    match info.restore_until {
+        Some(until) => format!("{hash}, kept until {}: `patina restore` brings it back", time::local(until)),
+        None => hash,
+    }
+}
+
 fn protection(info: &ObjectInfo) -> String {
     match (info.held, info.pinned) {
         (false, false) => "no".to_owned(),
@@ -78,24 +86,4 @@ fn protection(info: &ObjectInfo) -> String {
         (false, true) => "pinned".to_owned(),
         (true, true) => "held and pinned".to_owned(),
     }
-}
-
-fn line(row: &HistoryRow) -> String {
-    let from = row.from.map_or("", |stage| stage.as_str());
-    let mut line = format!(
-        "{}  {:<9} {from:>6} → {:<6} {:>10} → {:<10} fidelity {:.3}",
-        time::local(row.at),
-        row.reason.as_str(),
-        row.to.map_or("", |stage| stage.as_str()),
-        output::size(row.bytes_before),
-        output::size(row.bytes_after),
-        row.fidelity
-    );
-    for detail in [row.codec.as_str(), row.note.as_str()] {
-        if !detail.is_empty() {
-            line.push_str("  ");
-            line.push_str(detail);
-        }
-    }
-    line
 }

@@ -1,38 +1,111 @@
 //! `patina status`: objects, bytes and heat by stage and type, what the database takes on disk, and what compaction has
 //! still to do: tables over the limits of their levels, and blob bytes that nothing refers to.
+//!
+//! With `--watch` it looks again and again. A database is open in one process at a time, so each look opens and closes
+//! it; between two looks others may have it, and if they keep it, the screen says so until they are done.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use anyhow::Result;
-use patinadb::{Patina, Stage, Sum, Totals};
+use patinadb::{Clock, Patina, Stage, Sum, SystemClock, Totals};
 use serde_json::json;
 
+use super::failure::report;
+use super::interrupt::Interrupted;
 use super::open::Folder;
-use super::{json, output};
+use super::{json, output, time};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Print one JSON object
+    /// Print one JSON object; with --watch one a line
     #[arg(long)]
     json: bool,
+
+    /// Look again every so many seconds, until Ctrl-C
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    watch: Option<u64>,
 }
 
 pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
+    match arguments.watch {
+        Some(seconds) => watch(arguments, folder, Duration::from_secs(seconds)),
+        None => {
+            let look = look(arguments, folder)?;
+            let mut out = output::stdout();
+            out.write_all(&look)?;
+            Ok(out.flush()?)
+        }
+    }
+}
+
+/// What there is to show now.
+fn look(arguments: &Arguments, folder: &Folder) -> Result<Vec<u8>> {
     let patina = folder.open_existing()?;
     let totals = patina.objects().totals()?;
     let disk = Disk::of(&patina, folder)?;
-    let mut out = output::stdout();
+    patina.close()?;
+    let mut out = Vec::new();
     if arguments.json {
         let mut status = json::totals(&totals);
         status["disk_bytes"] = json!(disk.bytes);
         status["merge_debt_bytes"] = json!(disk.merge_debt_bytes);
         status["garbage_bytes"] = json!(disk.garbage_bytes);
-        writeln!(out, "{status:#}")?;
+        match arguments.watch {
+            Some(_) => writeln!(out, "{status}")?,
+            None => writeln!(out, "{status:#}")?,
+        }
     } else {
         show(&totals, &disk, &mut out)?;
     }
-    out.flush()?;
-    Ok(patina.close()?)
+    Ok(out)
+}
+
+/// From the top-left corner over what was there, and nothing left of it below.
+const REDRAW: &str = "\x1b[H\x1b[J";
+
+fn watch(arguments: &Arguments, folder: &Folder, period: Duration) -> Result<()> {
+    let interrupted = Interrupted::on_ctrl_c(|| {})?;
+    let redraws = std::io::stdout().is_terminal() && !arguments.json;
+    loop {
+        let (seen, complaint) = match look(arguments, folder) {
+            Ok(seen) => (seen, None),
+            Err(error) if is_locked(&error) => (Vec::new(), Some(error)),
+            Err(error) => return Err(error),
+        };
+        let mut out = output::stdout();
+        if redraws {
+            write!(out, "{REDRAW}")?;
+        }
+        if !arguments.json {
+            let (at, every) = (time::local(SystemClock.now()), period.as_secs());
+            writeln!(out, "{}, {at}, every {every} s, Ctrl-C ends", folder.path().display())?;
+        }
+        out.write_all(&seen)?;
+        match complaint {
+            Some(error) if redraws => writeln!(out, "{error:#}; trying again")?,
+            Some(error) => report(&format!("{error:#}; trying again")),
+            None => {}
+        }
+        if !redraws && !arguments.json {
+            writeln!(out)?;
+        }
+        out.flush()?;
+        drop(out);
+        if interrupted.wait(period) {
+            return Ok(());
+        }
+    }
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    use patinadb::storage::ErrorKind::Locked;
+    match error.downcast_ref::<patinadb::Error>() {
+        Some(patinadb::Error::Storage(error)) => error.kind() == Locked,
+        Some(patinadb::Error::Objects(error)) => error.kind() == patinadb::ErrorKind::Storage(Locked),
+        _ => false,
+    }
 }
 
 struct Disk {

@@ -98,6 +98,7 @@ fn summary(report: &TickReport) -> String {
     }
     let asides = [
         (report.forgotten, "forgotten"),
+        (report.originals_dropped, "kept originals dropped, as their restore windows have passed"),
         (report.blocked, "blocked (held, pinned, or at the last stage)"),
         (report.left_alone, "left alone, as they were read or changed meanwhile"),
         (report.failed, "failed: see the error column of objects"),

@@ -123,15 +123,16 @@ impl Commit<'_, '_> {
             match &step.result {
                 MoveResult::Done { content: Some(content), .. } if *content != plan.content => {
                     let Some(stored) = self.refer(*content, step.id)? else { return Ok(None) };
-                    after.stored = stored;
+                    after.set_form_stored(stored);
                 }
-                MoveResult::Done { content: None, .. } => {}
-                MoveResult::Done { .. } | MoveResult::Floor => {
-                    after.stored = repacked.unwrap_or(after.stored);
-                    remaining += 1;
-                }
+                MoveResult::Done { .. } | MoveResult::Floor => {}
             }
-            if after.content() != Some(plan.content) {
+            if let Some(stored) = repacked {
+                after.content_is_stored_in(plan.content, stored);
+            }
+            if after.refers_to(plan.content) {
+                remaining += 1;
+            } else {
                 self.batch.delete(&spaces.refs, keys::reference(plan.content, step.id));
             }
             self.write(step, &after);
@@ -198,8 +199,12 @@ impl Commit<'_, '_> {
     /// Tells those that stay how many bytes their content has now.
     fn note_repack(&mut self, stored: u64) {
         let (inner, plan) = (self.round.inner, self.plan);
-        for (id, before) in plan.stayers.iter().filter(|(_, before)| before.row.stored != stored) {
-            let after = ObjectRow { stored, ..before.row.clone() };
+        for (id, before) in &plan.stayers {
+            let mut after = before.row.clone();
+            after.content_is_stored_in(plan.content, stored);
+            if after == before.row {
+                continue;
+            }
             inner.put_row(&mut self.batch, *id, Some(before), &after);
             self.record_repack(*id, before, &after);
         }

@@ -36,6 +36,11 @@ pub(super) fn natural(inner: &Inner, now: Timestamp) -> Result<Vec<PlannedMove>>
         };
         let Some(found) = found else { continue };
         let mut row = found.row;
+        if row.original_goes_at(now).is_some_and(|at| at <= now) {
+            let (planned, next) = without_original(id, row);
+            moves.push(planned);
+            row = next;
+        }
         while let Some((planned, next)) = next_move(inner, &policies, id, row, now) {
             moves.push(planned);
             row = next;
@@ -55,7 +60,7 @@ fn next_move(
     let Verdict::Move { to, due } = inner.subject(id, &row, &policy).verdict(now) else { return None };
     let days = now.since(due).as_secs() / 86_400;
     let reason = format!("{to} is due for {days} days by policy '{}'", policy.name);
-    Some(planned(id, row, to, reason, now))
+    Some(planned(id, row, to, reason, &policy, now))
 }
 
 pub(super) fn forced(inner: &Inner, now: Timestamp) -> Result<Vec<PlannedMove>> {
@@ -68,7 +73,7 @@ pub(super) fn forced(inner: &Inner, now: Timestamp) -> Result<Vec<PlannedMove>> 
         let Ok(row) = decode_row(id, &entry.value()?) else { continue };
         let policy: Arc<Policy> = policies.of(&row.policy, row.kind());
         if let Forced::Move { to, .. } = inner.subject(id, &row, &policy).forced(now) {
-            moves.push(planned(id, row, to, "forced".to_owned(), now).0);
+            moves.push(planned(id, row, to, "forced".to_owned(), &policy, now).0);
         }
     }
     Ok(moves)
@@ -80,22 +85,39 @@ fn planned(
     row: ObjectRow,
     to: Stage,
     reason: String,
+    policy: &Policy,
     now: Timestamp,
 ) -> (PlannedMove, ObjectRow) {
-    let bytes_after_estimate = estimate(&row, to);
-    let planned = PlannedMove {
+    let form_after = estimate(&row, to);
+    let mut next = row.clone();
+    next.enter(to, now);
+    if form_after < row.form_stored() {
+        // What the content will be is not known, only that it will be another one.
+        next.content_hash = None;
+        next.keep_original_of(&row, policy, now);
+    }
+    next.set_form_stored(form_after);
+    (describe(id, &row, &next, reason), next)
+}
+
+/// The end of a restore window, and the row after it.
+fn without_original(id: ObjectId, row: ObjectRow) -> (PlannedMove, ObjectRow) {
+    let mut next = row.clone();
+    next.forget_original();
+    (describe(id, &row, &next, "its kept original goes: the restore window has passed".to_owned()), next)
+}
+
+fn describe(id: ObjectId, before: &ObjectRow, after: &ObjectRow, reason: String) -> PlannedMove {
+    PlannedMove {
         object: id,
-        name: row.name.clone(),
-        tenant: row.tenant.clone(),
-        from: row.stage(),
-        to,
-        bytes_before: row.stored,
-        bytes_after_estimate,
+        name: before.name.clone(),
+        tenant: before.tenant.clone(),
+        from: before.stage(),
+        to: after.stage(),
+        bytes_before: before.stored,
+        bytes_after_estimate: after.stored,
         reason,
-    };
-    let next =
-        ObjectRow { stage: to.number().into(), stage_entered_ms: now.0, stored: bytes_after_estimate, ..row };
-    (planned, next)
+    }
 }
 
 fn estimate(row: &ObjectRow, to: Stage) -> u64 {
@@ -106,9 +128,9 @@ fn estimate(row: &ObjectRow, to: Stage) -> u64 {
     };
     match to {
         Stage::Purged => 0,
-        Stage::Trace => row.stored.min(TRACE_BYTES),
+        Stage::Trace => row.form_stored().min(TRACE_BYTES),
         Stage::Hot | Stage::Warm | Stage::Cold => {
-            row.stored.saturating_mul(share(to)) / share(row.stage()).max(1)
+            row.form_stored().saturating_mul(share(to)) / share(row.stage()).max(1)
         }
     }
 }

@@ -174,8 +174,9 @@ impl Judge<'_, '_> {
             after.media_type.clone_from(&transformed.media_type);
             after.content_hash = transformed.content.map(|content| content.0.to_vec());
             after.content_len = transformed.content_len;
+            after.keep_original_of(&before.row, &policy, round.now);
             if let Some(summary) = &transformed.trace {
-                after.stored = summary.len() as u64;
+                after.set_form_stored(summary.len() as u64);
                 after.trace = Some(summary.clone());
             }
             round.inner.schedule(&mut after, self.policies, round.now);

@@ -98,6 +98,24 @@ impl<'a> Round<'a> {
     }
 
     fn pass(&self) -> Result<()> {
+        self.for_each_due(|ids| self.visit_due(ids))
+    }
+
+    /// Drops the kept originals whose time has come, and does nothing else.
+    pub(super) fn drop_originals(&self) -> Result<()> {
+        self.for_each_due(|ids| {
+            for id in ids.iter().copied() {
+                let snapshot = self.inner.db.snapshot();
+                if let Some(found) = self.load(&snapshot, id)? {
+                    self.without_late_original(snapshot, id, found)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Walks the due index up to now, in chunks.
+    fn for_each_due(&self, visit: impl Fn(&[ObjectId]) -> Result<()>) -> Result<()> {
         let last = keys::due(self.now.0, ObjectId(u64::MAX));
         let mut from = Vec::new();
         while from <= last {
@@ -110,7 +128,7 @@ impl<'a> Round<'a> {
             from = [end, &b"\0"[..]].concat();
             let ids: Vec<ObjectId> =
                 chunk.iter().filter_map(|key| keys::last_number(key)).map(ObjectId).collect();
-            self.visit_due(&ids)?;
+            visit(&ids)?;
         }
         Ok(())
     }
@@ -121,6 +139,7 @@ impl<'a> Round<'a> {
         for id in ids.iter().copied().filter(|id| !self.is_settled(*id)) {
             let snapshot = self.inner.db.snapshot();
             let Some(found) = self.load(&snapshot, id)? else { continue };
+            let Some((snapshot, found)) = self.without_late_original(snapshot, id, found)? else { continue };
             let policies = self.inner.policies.read();
             let policy = policies.of(&found.row.policy, found.row.kind());
             match self.inner.subject(id, &found.row, &policy).verdict(self.now) {
@@ -323,7 +342,32 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Takes away what is left of an object but its row.
+    /// Drops the kept original of an object if its time has come. Gives the object as it is then, and a snapshot that shows
+    /// it; `None` if somebody else changed it.
+    fn without_late_original(
+        &self,
+        snapshot: Snapshot,
+        id: ObjectId,
+        found: Versioned,
+    ) -> Result<Option<(Snapshot, Versioned)>> {
+        if found.row.original_goes_at(self.now).is_none_or(|at| at > self.now) {
+            return Ok(Some((snapshot, found)));
+        }
+        match self.inner.drop_original(&snapshot, id, &found, self.now) {
+            Err(error) if error.is_conflict() => {
+                self.leave_alone(id);
+                Ok(None)
+            }
+            done => {
+                done?;
+                self.state.lock().report.originals_dropped += 1;
+                let snapshot = self.inner.db.snapshot();
+                Ok(self.load(&snapshot, id)?.map(|found| (snapshot, found)))
+            }
+        }
+    }
+
+    /// Takes away what is left of an object but its row, and its original if that is to be kept.
     fn purge(
         &self,
         snapshot: &Snapshot,
@@ -333,14 +377,15 @@ impl<'a> Round<'a> {
         policies: &PolicySet,
     ) -> Result<()> {
         let mut after = before.row.clone();
-        after.enter(Stage::Purged, self.now);
+        after.lose_bytes(self.now);
         after.progress = progress.unwrap_or(after.progress);
-        (after.content_hash, after.trace) = (None, None);
-        (after.content_len, after.stored, after.fidelity) = (0, 0, 0.0);
+        let policy = policies.of(&after.policy, after.kind());
+        after.keep_original_of(&before.row, &policy, self.now);
+        after.set_form_stored(0);
         self.inner.schedule(&mut after, policies, self.now);
         let mut batch = self.inner.db.batch();
         self.inner.put_row(&mut batch, id, Some(before), &after);
-        if let Some(content) = before.row.content() {
+        for content in before.row.contents().filter(|content| !after.refers_to(*content)) {
             self.inner.drop_reference(&mut batch, snapshot, content, id)?;
         }
         let record = self.inner.record(id, Some(&before.row), Some(&after), self.reason(), self.now);
@@ -415,14 +460,5 @@ impl<'a> Round<'a> {
             self.inner.schedule(row, &policies, self.now);
             true
         })
-    }
-}
-
-impl ObjectRow {
-    /// Takes the row to a stage, with nothing left of earlier failures.
-    pub(super) fn enter(&mut self, stage: Stage, now: Timestamp) {
-        self.stage = stage.number().into();
-        self.stage_entered_ms = now.0;
-        self.try_anew();
     }
 }

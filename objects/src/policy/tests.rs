@@ -35,6 +35,7 @@ fn every_problem_is_listed() {
         fidelity_floor: f64::NAN,
         grace: days(365_001),
         keep_original: true,
+        restore_window: Duration::ZERO,
         applies_to: AppliesTo {
             name_glob: Some("a[".into()),
             size_min_bytes: Some(2),

@@ -1,9 +1,9 @@
-//! What people do to one object: hold, pin, set its rate or policy, rename, delete.
+//! What people do to one object: hold, pin, set its rate or policy, keep its original, rename, delete.
 //!
 //! Every control is one conditional batch with a history row, and gives the object a new due time: what left the due
 //! index because nothing could move it comes back when that changes.
 
-use super::put::{check_name, check_rate, refuse_held};
+use super::put::{check_name, check_rate, check_window, refuse_held};
 use super::{Inner, ObjectStore, Versioned, retry};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -49,6 +49,19 @@ impl ObjectStore {
             let note = format!("rate {rate} instead of {}", row.rate);
             row.rate = rate;
             Ok((note, ()))
+        })
+    }
+
+    /// Keeps the original of an object at its first loss, or no longer. What is kept already stays until its time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] if the object's policy has no restore window; [`ErrorKind::NotFound`]; storage's.
+    pub fn set_keep_original(&self, tenant: &str, name: &str, keep: bool) -> Result<()> {
+        self.control(tenant, name, |row, change| {
+            check_window(keep, &change.policies.of(&row.policy, row.kind()))?;
+            row.keep_original = keep;
+            let note = if keep { "its original is to be kept" } else { "its original is not to be kept" };
+            Ok((note.to_owned(), ()))
         })
     }
 
@@ -177,7 +190,7 @@ impl Inner {
         Ok(id)
     }
 
-    /// Removes an object with its content, leaving its history.
+    /// Removes an object with its contents, leaving its history.
     pub(crate) fn remove(
         &self,
         snapshot: &patina_storage::Snapshot,
@@ -188,7 +201,7 @@ impl Inner {
     ) -> Result<()> {
         let mut batch = self.db.batch();
         self.remove_row(&mut batch, id, before);
-        if let Some(content) = before.row.content() {
+        for content in before.row.contents() {
             self.drop_reference(&mut batch, snapshot, content, id)?;
         }
         let record = self.record(id, Some(&before.row), None, reason, now);

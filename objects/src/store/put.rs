@@ -88,6 +88,7 @@ impl Inner {
         let now = self.now();
         let policies = self.policies.read();
         let policy = self.policy_for(&policies, incoming)?;
+        check_window(incoming.options.keep_original, &policy)?;
         let snapshot = self.db.snapshot();
         let existing = match self.id_of(&snapshot, &incoming.options.tenant, incoming.name)? {
             Some(id) => self.row(Some(&snapshot), id)?.map(|before| (id, before)),
@@ -193,7 +194,8 @@ impl Inner {
                 found => found?,
             };
             let Some(before) = before else { continue };
-            let mut after = ObjectRow { stored, ..before.row.clone() };
+            let mut after = before.row.clone();
+            after.content_is_stored_in(content, stored);
             after.try_anew();
             self.schedule(&mut after, policies, now);
             self.put_row(batch, id, Some(&before), &after);
@@ -204,7 +206,7 @@ impl Inner {
         Ok(records)
     }
 
-    /// Adds the name of a new object, and moves the reference from the old content to the new one.
+    /// Adds the name of a new object, and moves its reference from the old contents to the new one.
     fn link(
         &self,
         batch: &mut WriteBatch,
@@ -218,14 +220,13 @@ impl Inner {
             batch.require_absent(&self.spaces.names, name.clone());
             batch.put(&self.spaces.names, name, keys::object(id));
         }
-        let old = before.and_then(|before| before.row.content());
-        if old == Some(incoming.content) {
-            return Ok(());
+        let old = || before.into_iter().flat_map(|before| before.row.contents());
+        for content in old().filter(|content| *content != incoming.content) {
+            self.drop_reference(batch, snapshot, content, id)?;
         }
-        if let Some(old) = old {
-            self.drop_reference(batch, snapshot, old, id)?;
+        if !old().any(|content| content == incoming.content) {
+            batch.put(&self.spaces.refs, keys::reference(incoming.content, id), Vec::new());
         }
-        batch.put(&self.spaces.refs, keys::reference(incoming.content, id), Vec::new());
         Ok(())
     }
 }
@@ -265,6 +266,7 @@ fn new_row(
         stage_entered_ms: now.0,
         policy: policy.name.clone(),
         pinned: incoming.options.pinned,
+        keep_original: incoming.options.keep_original,
         rate: incoming.rate,
         holds_made,
         ..ObjectRow::default()
@@ -300,6 +302,17 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 fn check_tenant(tenant: &str) -> Result<()> {
     if tenant.is_empty() || tenant.len() > TENANT_BYTES_MAX || tenant.contains('\0') {
         return Err(Error::invalid(format!("a tenant must have 1 to {TENANT_BYTES_MAX} bytes and no NUL")));
+    }
+    Ok(())
+}
+
+/// An original cannot be kept for no time at all.
+pub(super) fn check_window(keep_original: bool, policy: &Policy) -> Result<()> {
+    if keep_original && policy.restore_window.is_zero() {
+        return Err(Error::invalid(format!(
+            "policy '{}' keeps no original: give it a restore_window, or choose another policy",
+            policy.name
+        )));
     }
     Ok(())
 }

@@ -72,7 +72,12 @@ impl Inner {
         match row.stage() {
             Stage::Purged => Err(Error::new(
                 ErrorKind::Gone,
-                format!("'{name}' was purged and only its row is left; its history tells when and why"),
+                match row.original() {
+                    Some(_) => format!("'{name}' was purged, but its original is still kept: restore it"),
+                    None => format!(
+                        "'{name}' was purged and only its row is left; its history tells when and why"
+                    ),
+                },
             )),
             Stage::Trace => Ok(Bytes::from(row.trace.clone().unwrap_or_default())),
             Stage::Hot | Stage::Warm | Stage::Cold => {
@@ -125,7 +130,7 @@ impl Inner {
             created_at: Timestamp(row.created_at_ms),
             accessed_at,
             effective_at: subject.effective.as_timestamp(),
-            next_decay_at: subject.next_visit(now),
+            next_decay_at: subject.next_decay(now),
             origin_hash: row.origin_hash.as_slice().try_into().unwrap_or_default(),
             content_hash: row.content().map(|content| content.0),
             pinned: row.pinned,

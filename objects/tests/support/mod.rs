@@ -142,6 +142,9 @@ impl World {
             if let Some(hash) = info.content_hash {
                 refs.push([&hash[..], &info.id.0.to_be_bytes()].concat());
             }
+            if info.original_kept {
+                refs.push([&info.origin_hash[..], &info.id.0.to_be_bytes()].concat());
+            }
             if info.stage.number() <= 3 {
                 let object = self.store.peek(&info.tenant, &info.name).unwrap();
                 assert_eq!(object.stage, info.stage);

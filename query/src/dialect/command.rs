@@ -20,10 +20,14 @@ pub(crate) enum Command {
     AlterPolicy { name: String, settings: Vec<Setting> },
     /// `DROP POLICY [IF EXISTS] name`.
     DropPolicy { name: String, if_exists: bool },
-    /// `HOLD 'object' REASON 'text'`.
-    Hold { object: String, reason: String },
-    /// `RELEASE 'object'`.
-    Release { object: String },
+    /// `HOLD 'object' REASON 'text' [FOR 'duration']`; the duration with its range in the text.
+    Hold { object: String, reason: String, duration: Option<(String, Range<usize>)> },
+    /// `RELEASE 'object' [HOLD number]`.
+    Release { object: String, hold: Option<u64> },
+    /// `RESTORE 'object'`.
+    Restore { object: String },
+    /// `PURGE 'object'`.
+    Purge { object: String },
     /// `PIN 'object'`, `UNPIN 'object'`.
     Pin { object: String, pinned: bool },
     /// `TOUCH 'object'`.
@@ -67,12 +71,25 @@ pub(crate) fn parse(words: &Words<'_>) -> Result<Option<Command>, SyntaxError> {
         "HOLD" => {
             let object = reader.string("the object's name in quotes")?;
             reader.keyword("REASON")?;
-            Command::Hold { object, reason: reader.string("the reason in quotes")? }
+            let reason = reader.string("the reason in quotes")?;
+            let duration = if reader.optional("FOR") {
+                let at = reader.range();
+                Some((reader.string("a duration in quotes, such as '90 days'")?, at))
+            } else {
+                None
+            };
+            Command::Hold { object, reason, duration }
         }
         "RELEASE" if matches!(words.kind(1), Some(TokenKind::Word)) => {
             return Err(transactions_later(words));
         }
-        "RELEASE" => Command::Release { object: reader.string("the object's name in quotes")? },
+        "RELEASE" => {
+            let object = reader.string("the object's name in quotes")?;
+            let hold = if reader.optional("HOLD") { Some(reader.whole("the hold's number")?) } else { None };
+            Command::Release { object, hold }
+        }
+        "RESTORE" => Command::Restore { object: reader.string("the object's name in quotes")? },
+        "PURGE" => Command::Purge { object: reader.string("the object's name in quotes")? },
         "PIN" | "UNPIN" => {
             Command::Pin { object: reader.string("the object's name in quotes")?, pinned: first == "PIN" }
         }
@@ -202,7 +219,6 @@ fn refuse(words: &Words<'_>, first: &str) -> Option<SyntaxError> {
         }
         "PRAGMA" => "PRAGMA is not offered: use TABLES, DESCRIBE and SELECT FROM stats",
         "VACUUM" | "REINDEX" | "ANALYZE" => "there is no need for it: compaction runs by itself",
-        "RESTORE" | "PURGE" => "this statement is not there yet",
         "EXPLAIN" if words.is(1, "DECAY") => "EXPLAIN DECAY is not there yet; TICK DRY RUN shows what is due",
         "EXPLAIN" if words.is(1, "ANALYZE") => "EXPLAIN ANALYZE is not there yet; EXPLAIN shows the plan",
         _ => return None,
@@ -303,6 +319,13 @@ impl Reader<'_, '_> {
             }
             _ => Err(self.expected(what)),
         }
+    }
+
+    fn whole(&mut self, what: &str) -> Result<u64, SyntaxError> {
+        let number = self.token().and_then(|token| token.text(self.words.sql).parse().ok());
+        let number = number.ok_or_else(|| self.expected(what))?;
+        self.at += 1;
+        Ok(number)
     }
 
     /// The byte range from `(` to its `)`.

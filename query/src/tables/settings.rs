@@ -74,8 +74,21 @@ macro_rules! whole_numbers {
     }),*]};
 }
 
+macro_rules! switches {
+    ($($field:ident),*) => {[$(Field {
+        name: stringify!($field),
+        declared: "BOOLEAN",
+        get: |policy| policy.$field.into(),
+        set: |policy, value| {
+            policy.$field = switch_of(value)?;
+            Ok(())
+        },
+    }),*]};
+}
+
 static STAGES: [Field; 4] = never_or_duration![warm_after, cold_after, trace_after, purge_after];
-static AGES: [Field; 5] = durations![grace, half_life, birth_credit, min_retention, min_dwell];
+static AGES: [Field; 6] =
+    durations![grace, half_life, birth_credit, min_retention, min_dwell, restore_window];
 static FORGETTING: [Field; 1] = never_or_duration![forget_after];
 static COOLDOWN: [Field; 1] = durations![access_cooldown];
 static WEIGHTS: [Field; 3] =
@@ -88,7 +101,8 @@ static PICTURES: [Field; 4] = whole_numbers![
     cold_side_px: params.cold_side_px,
     cold_quality: params.cold_quality
 ];
-static MATCHING: [Field; 5] = [
+static SWITCHES: [Field; 2] = switches![legal_hold, keep_original];
+static MATCHING: [Field; 4] = [
     Field {
         name: "applies_to",
         declared: "TEXT",
@@ -134,24 +148,12 @@ static MATCHING: [Field; 5] = [
             Ok(())
         },
     },
-    Field {
-        name: "legal_hold",
-        declared: "BOOLEAN",
-        get: |policy| policy.legal_hold.into(),
-        set: |policy, value| {
-            policy.legal_hold = match value {
-                SettingValue::Boolean(on) => *on,
-                SettingValue::Number(number) if *number == 0.0 || *number == 1.0 => *number == 1.0,
-                _ => return Err("expected true or false".to_owned()),
-            };
-            Ok(())
-        },
-    },
 ];
 
 /// Every setting, in the order of the columns of `policies`.
 pub(crate) fn fields() -> impl Iterator<Item = &'static Field> {
-    let matching = MATCHING.iter().chain(&STAGES).chain(&AGES).chain(&FORGETTING).chain(&COOLDOWN);
+    let matching =
+        MATCHING.iter().chain(&SWITCHES).chain(&STAGES).chain(&AGES).chain(&FORGETTING).chain(&COOLDOWN);
     matching.chain(&WEIGHTS).chain(&QUALITIES).chain(&PICTURES)
 }
 
@@ -203,6 +205,14 @@ fn duration_of(value: &SettingValue) -> Result<Duration, String> {
         SettingValue::Number(number) if *number == 0.0 => Ok(Duration::ZERO),
         SettingValue::Number(_) => Err("a number needs a unit: write it like '7 days'".to_owned()),
         _ => Err("expected a duration like '7 days'".to_owned()),
+    }
+}
+
+fn switch_of(value: &SettingValue) -> Result<bool, String> {
+    match value {
+        SettingValue::Boolean(on) => Ok(*on),
+        SettingValue::Number(number) if *number == 0.0 || *number == 1.0 => Ok(*number == 1.0),
+        _ => Err("expected true or false".to_owned()),
     }
 }
 

@@ -55,7 +55,7 @@ ok: 1 row updated
 
 HOLD 'notes/b.txt' REASON 'case 17'; SELECT name FROM objects WHERE held
 ----
-ok: notes/b.txt is held
+ok: notes/b.txt is held by hold 1
 [name]
 notes/b.txt
 
@@ -179,3 +179,55 @@ DROP POLICY IF EXISTS quick
 ----
 ok: there was no policy quick
 
+ALTER POLICY text SET restore_window = '10 days', keep_original = true; SELECT keep_original, restore_window FROM policies WHERE name = 'text'
+----
+ok: policy text altered
+[keep_original|restore_window]
+1|10 days
+
+#put kept.txt The lighthouse warns ships. It stands on the rock.
+
+RESTORE 'moved.json'
+----
+error: 'moved.json' has its original bytes already: there is nothing to restore
+
+TICK FORCE; RESTORE 'kept.txt'; SELECT stage, original_kept, restore_until FROM objects WHERE name = 'kept.txt'
+----
+[to_stage|objects|bytes_before|bytes_after]
+1|1|50|78
+3|1|16|102
+ok: 2 objects moved, 2 kept from decay
+ok: kept.txt has its original bytes again
+[stage|original_kept|restore_until]
+0|0|NULL
+
+SELECT reason, from_stage, to_stage FROM history WHERE name = 'kept.txt' ORDER BY seq
+----
+[reason|from_stage|to_stage]
+put|NULL|0
+forced|0|1
+restore|1|0
+
+HOLD 'kept.txt' REASON 'case 18' FOR '30 days'; PURGE 'kept.txt'
+----
+error: 'kept.txt' is held and cannot be purged; release first: 1 (case 18)
+
+RELEASE 'kept.txt' HOLD 7
+----
+error: there is no hold 7 on 'kept.txt'
+
+RELEASE 'kept.txt' HOLD 1; PURGE 'kept.txt'; RESTORE 'kept.txt'
+----
+error: the original of 'kept.txt' is not kept; what is still there is only its row and its history. To have originals kept for a while, put with keep_original, or set keep_original and restore_window in the policy
+
+HOLD 'kept.txt' REASON 'x' FOR 'ever'
+----
+error: 'ever' is no duration: write it like '7 days' or '1 hour 30 minutes'
+HOLD 'kept.txt' REASON 'x' FOR 'ever'
+                               ^^^^^^
+
+RELEASE 'kept.txt' HOLD x
+----
+error: expected the hold's number, found x
+RELEASE 'kept.txt' HOLD x
+                        ^

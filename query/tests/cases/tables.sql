@@ -178,7 +178,7 @@ levels|system|4|NULL
 objects|system|23|NULL
 pairs|user|2|CREATE TABLE pairs (a, b, PRIMARY KEY (a, b))
 plain|user|2|CREATE TABLE plain (a, b)
-policies|system|29|NULL
+policies|system|31|NULL
 stats|system|2|NULL
 tables|system|4|NULL
 
