@@ -37,9 +37,9 @@ struct Readme;
 
 pub use patina_codecs::Kind;
 pub use patina_objects::{
-    Access, AppliesTo, Clock, DEFAULT_TENANT, ErrorKind, HistoryRow, ListFilter, ManualClock, Object,
-    ObjectId, ObjectInfo, ObjectStore, PlannedMove, Policy, PutOptions, Reason, Stage, StoreOptions, Sum,
-    TickOptions, TickReport, Timestamp, Totals, days,
+    Access, AppliesTo, Clock, DEFAULT_TENANT, ErrorKind, Explanation, Forecast, HistoryRow, ListFilter,
+    ManualClock, Object, ObjectId, ObjectInfo, ObjectStore, PlannedMove, Policy, PutOptions, Reason, Stage,
+    StoreOptions, Sum, TickOptions, TickReport, Timestamp, Totals, days,
 };
 pub use patina_query::{Session, SessionOptions, Value};
 pub use patina_storage::{Db, Durability, Keyspace, MemVfs, Options, Snapshot, StdVfs, Vfs, WriteBatch};

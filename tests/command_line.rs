@@ -114,6 +114,28 @@ fn time_can_be_given() {
 }
 
 #[test]
+fn a_forecast_tells_what_the_ticks_will_bring() {
+    let sandbox = Sandbox::with_samples();
+    let days = sandbox.prints(&["forecast", "100d", "--json"]);
+    let told: u64 = days.lines().map(|day| json(day)["arrived"]["warm"]["objects"].as_u64().unwrap()).sum();
+    assert_eq!(days.lines().count(), 100);
+    assert!(told > 5, "{told} go to warm");
+    assert!(sandbox.prints(&["forecast", "100d"]).contains("to warm"));
+    assert!(sandbox.prints(&["forecast", "5d", "--policy", "document"]).starts_with("nothing decays"));
+    let came = json(&sandbox.prints(&["tick", "--json", "--now", "+100d"]));
+    let [warm, cold] = ["warm", "cold"].map(|stage| came["arrived"][stage]["objects"].as_u64().unwrap());
+    assert_eq!(warm + cold, told, "who is cold by then came through warm in a forecast of daily ticks");
+    assert_eq!(sandbox.patina(&["forecast", "soon"]).status, 2);
+}
+
+#[test]
+fn a_clock_may_be_confirmed() {
+    let sandbox = Sandbox::with_samples();
+    assert_eq!(json(&sandbox.prints(&["tick", "--confirm-clock", "--json"]))["moved"], 0);
+    assert_eq!(sandbox.patina(&["tick", "--confirm-clock", "--now", "+1d"]).status, 2);
+}
+
+#[test]
 fn status_adds_up() {
     let sandbox = Sandbox::with_samples();
     let status = json(&sandbox.prints(&["status", "--json"]));

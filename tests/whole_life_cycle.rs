@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use crate::sandbox::{Sandbox, all_samples};
 
 const BY_STAGE: &str = "SELECT stage, count(*), sum(stored) FROM objects GROUP BY stage";
-const FORCED: TickOptions<'static> = TickOptions { force: true, now: None, progress: None };
+const FORCED: TickOptions<'static> =
+    TickOptions { force: true, now: None, confirm_clock: false, progress: None, stop: None };
 
 /// Stage to objects and bytes stored, as SQL has it.
 fn by_stage(db: &Patina) -> BTreeMap<i64, (i64, i64)> {

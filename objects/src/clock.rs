@@ -61,6 +61,11 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// Whether it moves only as its owner moves it, so that no jump of it is an accident.
+    fn is_hand_set(&self) -> bool {
+        false
+    }
 }
 
 /// A clock that stands still until it is told to move. Clones share the same hands.
@@ -96,5 +101,9 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.now_ms.load(Ordering::SeqCst))
+    }
+
+    fn is_hand_set(&self) -> bool {
+        true
     }
 }

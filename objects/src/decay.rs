@@ -8,7 +8,9 @@
 //! One round at a time. Reads and writes go on meanwhile, and win: whatever changed under a transition is left alone.
 
 mod commit;
+mod course;
 mod dry_run;
+mod forecast;
 mod garbage;
 mod owner;
 mod report;
@@ -23,18 +25,25 @@ impl ObjectStore {
     /// One round of decay; everything it did is durable when it returns.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] if `now` is before an earlier tick; storage's, when they are not those of
+    /// [`crate::ErrorKind::InvalidArgument`] if `now` is before an earlier tick; [`crate::ErrorKind::ClockJump`] if the time is
+    /// the clock's and that is under suspicion; storage's, when they are not those of
     /// single objects: what was moved before such an error stays moved. An object whose own bytes are damaged, or whose
     /// transform fails, is counted in the report and stops nobody else.
     pub fn tick(&self, options: &TickOptions<'_>) -> Result<TickReport> {
         let inner = &*self.inner;
         let _alone = inner.ticking.lock();
         inner.tick_time(options.now)?;
+        if options.confirm_clock {
+            inner.confirm_clock()?;
+        }
+        if options.now.is_none() {
+            inner.check_clock()?;
+        }
         inner.flush_touches()?;
         let now = inner.advance_decay_clock(options.now)?;
         let snapshot = inner.db.snapshot();
         let mode = if options.force { Mode::Forced { since: snapshot.seqno() } } else { Mode::Natural };
-        let round = Round::new(inner, now, mode, options.progress);
+        let round = Round::new(inner, now, mode, options);
         if options.force {
             round.forced(&snapshot)?;
             round.drop_originals()?
@@ -51,6 +60,8 @@ impl ObjectStore {
     ///
     /// Bytes after are estimated from the usual ratio of the type and stage. Whether a transform would fail, or go below
     /// a policy's fidelity floor, is only known by running it, so the list may be longer than what a tick does.
+    ///
+    /// A clock that is under suspicion is taken at its word: looking harms nobody.
     ///
     /// # Errors
     /// As [`ObjectStore::tick`].

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Exists,
     /// An argument is wrong: fix it; nothing was changed.
     InvalidArgument,
+    /// The clock went further forward than is plausible: confirm it, or set it right.
+    ClockJump,
     /// Others changed the same object again and again meanwhile: retry.
     Conflict,
     /// A stored row is not what was written: restore from a copy.

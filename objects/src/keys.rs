@@ -63,6 +63,11 @@ fn pair(first: u64, second: u64) -> Vec<u8> {
     key
 }
 
+/// The time of an entry of the due index.
+pub(crate) fn due_of(key: &[u8]) -> Option<u64> {
+    key.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
 /// The number in the last eight bytes of a key, which in every index is the object or the sequence number.
 pub(crate) fn last_number(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
@@ -78,6 +83,7 @@ mod tests {
         assert!(due(255, ObjectId(1)) < due(256, ObjectId(0)));
         assert!(stage(Stage::Warm, ObjectId(u64::MAX)) < stage(Stage::Cold, ObjectId(0)));
         assert_eq!(last_number(&due(7, ObjectId(9))), Some(9));
+        assert_eq!(due_of(&due(7, ObjectId(9))), Some(7));
         assert_eq!(last_number(b"short"), None);
     }
 

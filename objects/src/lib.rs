@@ -49,6 +49,7 @@ mod clock;
 mod decay;
 mod due;
 mod error;
+mod guard;
 mod heat;
 mod keys;
 mod model;
@@ -56,6 +57,7 @@ mod original;
 mod plan;
 mod policy;
 mod rows;
+mod scheduler;
 mod store;
 mod touches;
 mod transform;
@@ -66,11 +68,12 @@ pub use due::{DueTime, Life, due_times};
 pub use error::{Error, ErrorKind, Result};
 pub use heat::Effective;
 pub use model::{
-    Access, DEFAULT_TENANT, HistoryRow, ListFilter, Object, ObjectInfo, PlannedMove, PutOptions, StageMoves,
-    StoreOptions, Sum, TickOptions, TickProgress, TickReport, Totals,
+    Access, DEFAULT_TENANT, Explanation, Forecast, ForecastDay, HistoryRow, ListFilter, Object, ObjectInfo,
+    PlannedMove, PutOptions, StageMoves, StoreOptions, Sum, TickOptions, TickProgress, TickReport, Totals,
 };
 pub use patina_codecs::{Kind, Limits, Params};
 pub use policy::{AppliesTo, Policy};
+pub use scheduler::{Scheduler, SchedulerOptions, SchedulerStatus};
 pub use store::{History, ObjectStore, Objects};
 pub use transform::{CodecTransform, Transform};
 pub use types::{Hold, HoldId, ObjectId, Reason, Stage};

@@ -1,11 +1,14 @@
 //! What goes in and out of the store: options, descriptions of objects, history rows, reports.
 
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, days};
+use crate::due::DueTime;
 use crate::transform::{CodecTransform, Transform};
 use crate::types::{Hold, ObjectId, Reason, Stage};
 use bytes::Bytes;
 use patina_codecs::{Kind, Limits};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 /// The tenant of objects whose owner names none.
 pub const DEFAULT_TENANT: &str = "default";
@@ -21,6 +24,11 @@ pub struct StoreOptions {
     pub transform: Arc<dyn Transform>,
     /// Who the history says it was.
     pub actor: String,
+    /// How far the clock may stand after the last time that was seen. Beyond it nothing decays by the clock until somebody
+    /// confirms it; `None` trusts every clock. A clock that is set by hand is always trusted.
+    pub clock_jump_max: Option<Duration>,
+    /// Bytes that natural ticks may degrade in an hour, all together; what is due beyond them waits. `None` is no limit.
+    pub degraded_bytes_per_hour_max: Option<u64>,
 }
 
 impl Default for StoreOptions {
@@ -30,6 +38,8 @@ impl Default for StoreOptions {
             limits: Limits::default(),
             transform: Arc::new(CodecTransform),
             actor: "local".to_owned(),
+            clock_jump_max: Some(days(30)),
+            degraded_bytes_per_hour_max: None,
         }
     }
 }
@@ -218,8 +228,13 @@ pub struct TickOptions<'a> {
     pub force: bool,
     /// The time to decay up to; `None` is the clock's. It may not be before an earlier tick.
     pub now: Option<Timestamp>,
+    /// Whether the caller vouches for the clock, though it stands further ahead than
+    /// [`StoreOptions::clock_jump_max`] allows.
+    pub confirm_clock: bool,
     /// Told now and then how far the tick has come.
     pub progress: Option<&'a dyn Fn(TickProgress)>,
+    /// Set by another thread, it ends the tick early: what was begun is brought to its end, the rest waits for the next.
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// How far a tick has come.
@@ -277,6 +292,8 @@ pub struct TickReport {
     pub failed: u64,
     /// Blob files that were compacted.
     pub files_compacted: u64,
+    /// More is due than [`StoreOptions::degraded_bytes_per_hour_max`] lets go in this hour.
+    pub limit_reached: bool,
 }
 
 /// A transition that a tick would make; from a stage to itself if only the kept original goes.
@@ -298,6 +315,49 @@ pub struct PlannedMove {
     pub bytes_after_estimate: u64,
     /// Why, for a person.
     pub reason: String,
+}
+
+/// What the next days bring; see [`crate::ObjectStore::forecast`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// Bytes on disk now, shared contents counted for each object.
+    pub stored_now: u64,
+    /// One for each day, from tomorrow on.
+    pub days: Vec<ForecastDay>,
+}
+
+/// What the tick of one day brings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForecastDay {
+    /// Days from now, from 1.
+    pub day: u32,
+    /// When its tick is.
+    pub at: Timestamp,
+    /// What arrives at each stage, by its number; bytes after are estimates.
+    pub by_stage: [StageMoves; 5],
+    /// Kept originals that go.
+    pub originals_dropped: u64,
+    /// Rows of purged objects that go.
+    pub forgotten: u64,
+    /// Estimated bytes after all that, less the bytes before.
+    pub bytes_added: i64,
+    /// Estimated bytes on disk after it, shared contents counted for each object.
+    pub stored_after: u64,
+}
+
+/// Why an object is where it is, and what becomes of it; see [`crate::ObjectStore::explain_decay`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The object now, with its heat and effective access time.
+    pub info: ObjectInfo,
+    /// The half-life that heat and due times rest on.
+    pub half_life: Duration,
+    /// When each further stage is due, with the terms that decide it; holds and pins not counted.
+    pub dues: Vec<DueTime>,
+    /// Every reason for which nothing happens now.
+    pub blocked_by: Vec<String>,
+    /// What happens and when, if nobody reads or changes it: moves, and the end of a kept original.
+    pub course: Vec<(Timestamp, PlannedMove)>,
 }
 
 /// Objects, bytes and heat of one group.

@@ -198,6 +198,15 @@ pub(crate) struct HeadRow {
     pub next_object_id: u64,
 }
 
+/// The bytes that were degraded since a moment, at most an hour ago.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct SpentRow {
+    #[prost(uint64, tag = "1")]
+    pub since_ms: u64,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+}
+
 /// A row as it goes to disk.
 pub(crate) fn encode<M: Message>(row: &M) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(row.encoded_len() + 1);

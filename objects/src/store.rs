@@ -22,6 +22,7 @@ pub(crate) use put::compression_of;
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::Guard;
 use crate::keys;
 use crate::model::StoreOptions;
 use crate::plan::Subject;
@@ -87,6 +88,7 @@ pub(crate) struct Inner {
     /// later commit has seen the change.
     pub policies: RwLock<Arc<PolicySet>>,
     pub touches: Touches,
+    pub guard: Guard,
     pub journal: Mutex<Journal>,
     pub next_object_id: AtomicU64,
     /// The latest time that decay has ever been told.
@@ -110,6 +112,9 @@ impl ObjectStore {
         let spaces = Spaces::open(&db)?;
         let start = journal::load(&spaces)?;
         let policies = policies::load(&spaces)?;
+        let guard = Guard::load(&spaces)?;
+        let clock_jump_max = options.clock_jump_max.filter(|_| !clock.is_hand_set());
+        let options = StoreOptions { clock_jump_max, ..options };
         let inner = Inner {
             db,
             spaces,
@@ -117,6 +122,7 @@ impl ObjectStore {
             options,
             policies: RwLock::new(Arc::new(policies)),
             touches: Touches::default(),
+            guard,
             journal: Mutex::new(start.journal),
             next_object_id: AtomicU64::new(start.next_object_id),
             decay_clock_ms: AtomicU64::new(start.decay_clock_ms),
@@ -146,6 +152,15 @@ impl ObjectStore {
     /// Storage's.
     pub fn sync(&self) -> Result<()> {
         Ok(self.inner.db.sync()?)
+    }
+
+    /// Vouches for the clock as it stands: decay goes on by it. See [`StoreOptions::clock_jump_max`].
+    ///
+    /// # Errors
+    /// Storage's.
+    pub fn confirm_clock(&self) -> Result<()> {
+        self.inner.confirm_clock()?;
+        self.sync()
     }
 
     /// The database under the store.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use patina_objects::{HoldId, Policy, Stage, TickOptions, TickReport, Timestamp};
+use patina_objects::{DueTime, Explanation, HoldId, Policy, Stage, TickOptions, TickReport, Timestamp};
 
 use crate::diagnose::no_table_message;
 use crate::dialect::{Command, LATER_TABLES, SYSTEM_TABLES, Setting, quote_string};
@@ -18,8 +18,11 @@ impl Session {
         let tenant = self.shared.tenant.clone();
         let store = &self.shared.store;
         let message = match command {
-            Command::Tick { force, dry_run: true } => return self.dry_run(force, sink),
-            Command::Tick { force, dry_run: false } => return self.tick(force, sink),
+            Command::Tick { force, dry_run: true, .. } => return self.dry_run(force, sink),
+            Command::Tick { force, dry_run: false, confirm_clock } => {
+                return self.tick(TickOptions { force, confirm_clock, ..TickOptions::default() }, sink);
+            }
+            Command::ExplainDecay { object } => return self.explain_decay(&object, sink),
             Command::Describe { table, at } => return self.describe(text, &table, &at, sink),
             Command::CreatePolicy { name, settings } => self.create_policy(text, &name, &settings)?,
             Command::AlterPolicy { name, settings } => {
@@ -75,8 +78,8 @@ impl Session {
         Ok(())
     }
 
-    fn tick(&self, force: bool, sink: &mut dyn Sink) -> Result<()> {
-        let report = self.shared.store.tick(&TickOptions { force, ..TickOptions::default() })?;
+    fn tick(&self, options: TickOptions<'_>, sink: &mut dyn Sink) -> Result<()> {
+        let report = self.shared.store.tick(&options)?;
         sink.begin(&[
             Column::new("to_stage", ColumnKind::Stage),
             Column::plain("objects"),
@@ -132,6 +135,43 @@ impl Session {
             }
         }
         let message = Some("nothing was changed".to_owned());
+        sink.end(Outcome { rows, message, ..Outcome::default() });
+        Ok(())
+    }
+
+    /// A row for each further stage: when it is due, which term decides, when it happens if nobody reads, and what is left then.
+    fn explain_decay(&self, object: &str, sink: &mut dyn Sink) -> Result<()> {
+        let told = self.shared.store.explain_decay(&self.shared.tenant, object)?;
+        sink.begin(&[
+            Column::new("to_stage", ColumnKind::Stage),
+            Column::new("due_at", ColumnKind::Timestamp),
+            Column::plain("decided_by"),
+            Column::new("by_heat", ColumnKind::Timestamp),
+            Column::new("by_retention", ColumnKind::Timestamp),
+            Column::new("by_dwell", ColumnKind::Timestamp),
+            Column::new("happens_at", ColumnKind::Timestamp),
+            Column::new("bytes_after_estimate", ColumnKind::Bytes),
+        ]);
+        let mut rows = 0;
+        for due in &told.dues {
+            rows += 1;
+            let step =
+                told.course.iter().find(|(_, planned)| planned.to == due.stage && planned.from != due.stage);
+            let row = [
+                Value::Integer(due.stage.number().into()),
+                whole(due.at.0),
+                Value::Text(decided_by(due).to_owned()),
+                whole(due.by_heat.0),
+                whole(due.by_retention.0),
+                whole(due.by_dwell.0),
+                step.map(|(at, _)| whole(at.0)).unwrap_or(Value::Null),
+                step.map(|(_, planned)| whole(planned.bytes_after_estimate)).unwrap_or(Value::Null),
+            ];
+            if sink.row(&row).is_break() {
+                break;
+            }
+        }
+        let message = Some(situation(&told));
         sink.end(Outcome { rows, message, ..Outcome::default() });
         Ok(())
     }
@@ -249,6 +289,29 @@ fn whole(number: u64) -> Value {
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
+fn decided_by(due: &DueTime) -> &'static str {
+    match due.at {
+        at if at == due.by_heat => "heat",
+        at if at == due.by_retention => "min_retention",
+        _ => "min_dwell",
+    }
+}
+
+/// "warm, 400 of 1000 bytes, fidelity 0.9; heat 0.5 …".
+fn situation(told: &Explanation) -> String {
+    let info = &told.info;
+    let half_life = duration::format(u64::try_from(told.half_life.as_millis()).unwrap_or(u64::MAX));
+    let mut text = format!(
+        "{} of {} bytes, {}, fidelity {:.3}; heat {:.3} with a half-life of {half_life}, rate {}, policy {}",
+        info.stored, info.size, info.stage, info.fidelity, info.heat, info.rate, info.policy
+    );
+    for reason in &told.blocked_by {
+        text.push_str("; stays as it is: ");
+        text.push_str(reason);
+    }
+    text
+}
+
 /// "12 objects moved, 1 failed".
 fn summary(report: &TickReport) -> String {
     let mut parts = vec![match report.moved {
@@ -266,6 +329,9 @@ fn summary(report: &TickReport) -> String {
         if count > 0 {
             parts.push(format!("{count} {what}"));
         }
+    }
+    if report.limit_reached {
+        parts.push("more is due, and waits for the limit of this hour".to_owned());
     }
     parts.join(", ")
 }

@@ -13,7 +13,7 @@ pub struct Names {
 }
 
 /// Keywords worth completing.
-const KEYWORDS: [&str; 92] = [
+const KEYWORDS: [&str; 94] = [
     "ALL",
     "ALTER",
     "AND",
@@ -23,7 +23,9 @@ const KEYWORDS: [&str; 92] = [
     "BY",
     "CASE",
     "CAST",
+    "CLOCK",
     "COLLATE",
+    "CONFIRM",
     "CONTAINS",
     "COUNT",
     "CREATE",

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use patinadb::objects::StageMoves;
 use patinadb::{HistoryRow, ObjectInfo, PlannedMove, Stage, Sum, TickReport, Timestamp, Totals};
 use serde_json::{Map, Value, json};
 
@@ -70,8 +71,9 @@ pub fn planned(planned: &PlannedMove) -> Value {
     })
 }
 
-pub fn tick(report: &TickReport) -> Value {
-    let arrived = Stage::ALL.iter().zip(&report.by_stage).map(|(stage, moves)| {
+/// What came to each stage, by its name.
+pub fn arrived(by_stage: &[StageMoves; 5]) -> Value {
+    let arrived = Stage::ALL.iter().zip(by_stage).map(|(stage, moves)| {
         let moves = json!({
             "objects": moves.objects,
             "bytes_before": moves.bytes_before,
@@ -79,11 +81,15 @@ pub fn tick(report: &TickReport) -> Value {
         });
         (stage.as_str().to_owned(), moves)
     });
+    Value::Object(arrived.collect())
+}
+
+pub fn tick(report: &TickReport) -> Value {
     json!({
         "now": report.now.0,
         "forced": report.forced,
         "moved": report.moved,
-        "arrived": arrived.collect::<Map<_, _>>(),
+        "arrived": arrived(&report.by_stage),
         "bytes_before": report.bytes_before,
         "bytes_after": report.bytes_after,
         "purged": report.purged,
@@ -94,6 +100,7 @@ pub fn tick(report: &TickReport) -> Value {
         "blocked": report.blocked,
         "failed": report.failed,
         "files_compacted": report.files_compacted,
+        "limit_reached": report.limit_reached,
     })
 }
 

@@ -19,6 +19,7 @@ mod control;
 mod demo;
 mod export;
 mod failure;
+mod forecast;
 mod foreign;
 mod get;
 mod history;
@@ -28,8 +29,8 @@ mod json;
 mod ls;
 mod open;
 mod output;
-mod progress;
 mod policy;
+mod progress;
 mod put;
 mod repl;
 mod sources;
@@ -100,6 +101,8 @@ enum Command {
     Policy(policy::Command),
     /// Run one round of decay
     Tick(tick::Arguments),
+    /// Show what decays in the time to come if nobody reads
+    Forecast(forecast::Arguments),
     /// Run SQL statements
     Sql(sql::Arguments),
     /// Show objects and bytes by stage and type, and the disk
@@ -147,6 +150,7 @@ fn run(command: Option<Command>, folder: &Folder) -> anyhow::Result<()> {
         Command::Purge(objects) => control::purge(&objects, folder),
         Command::Policy(command) => policy::run(&command, folder),
         Command::Tick(arguments) => tick::run(&arguments, folder),
+        Command::Forecast(arguments) => forecast::run(&arguments, folder),
         Command::Sql(arguments) => sql::run(&arguments, folder),
         Command::Status(arguments) => status::run(&arguments, folder),
         Command::Verify(arguments) => verify::run(&arguments, folder),

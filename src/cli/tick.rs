@@ -24,6 +24,10 @@ pub struct Arguments {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     now: Option<String>,
 
+    /// Vouch for the clock, though it stands far ahead of the last time that was seen
+    #[arg(long, conflicts_with_all = ["now", "dry_run"])]
+    confirm_clock: bool,
+
     /// Print JSON: one object for a tick, one a line for a dry run
     #[arg(long)]
     json: bool,
@@ -32,7 +36,12 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     let patina = folder.open_existing()?;
     let now = arguments.now.as_deref().map(|text| not_past(text, patina.now())).transpose()?;
-    let options = TickOptions { force: arguments.force, now, ..TickOptions::default() };
+    let options = TickOptions {
+        force: arguments.force,
+        now,
+        confirm_clock: arguments.confirm_clock,
+        ..TickOptions::default()
+    };
     if arguments.dry_run {
         dry_run(&patina, &options, arguments.json)?;
     } else {
@@ -105,6 +114,9 @@ fn summary(report: &TickReport) -> String {
     ];
     for (number, what) in asides.iter().filter(|(number, _)| *number > 0) {
         line.push_str(&format!("; {number} {what}"));
+    }
+    if report.limit_reached {
+        line.push_str("; more is due, and waits for the limit of this hour");
     }
     line
 }

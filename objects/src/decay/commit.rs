@@ -73,7 +73,8 @@ impl<'a> Round<'a> {
             plan.moves.iter().for_each(|step| self.look_again(step.id));
             return Ok(false);
         };
-        let (batch, records) = (commit.batch, commit.records);
+        let (mut batch, records) = (commit.batch, commit.records);
+        self.inner.guard.note_spent(&mut batch, &self.inner.spaces, &self.inner.options);
         match self.inner.commit(batch, records) {
             Err(error) if error.is_conflict() => {
                 plan.moves.iter().for_each(|step| self.look_again(step.id));

@@ -58,9 +58,21 @@ fn next_move(
 ) -> Option<(PlannedMove, ObjectRow)> {
     let policy = policies.of(&row.policy, row.kind());
     let Verdict::Move { to, due } = inner.subject(id, &row, &policy).verdict(now) else { return None };
+    Some(due_move(id, row, to, due, &policy, now))
+}
+
+/// The move to a stage that is due since `due`, and the row after it.
+pub(super) fn due_move(
+    id: ObjectId,
+    row: ObjectRow,
+    to: Stage,
+    due: Timestamp,
+    policy: &Policy,
+    now: Timestamp,
+) -> (PlannedMove, ObjectRow) {
     let days = now.since(due).as_secs() / 86_400;
     let reason = format!("{to} is due for {days} days by policy '{}'", policy.name);
-    Some(planned(id, row, to, reason, &policy, now))
+    planned(id, row, to, reason, policy, now)
 }
 
 pub(super) fn forced(inner: &Inner, now: Timestamp) -> Result<Vec<PlannedMove>> {
@@ -101,7 +113,7 @@ fn planned(
 }
 
 /// The end of a restore window, and the row after it.
-fn without_original(id: ObjectId, row: ObjectRow) -> (PlannedMove, ObjectRow) {
+pub(super) fn without_original(id: ObjectId, row: ObjectRow) -> (PlannedMove, ObjectRow) {
     let mut next = row.clone();
     next.forget_original();
     (describe(id, &row, &next, "its kept original goes: the restore window has passed".to_owned()), next)

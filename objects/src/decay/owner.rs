@@ -130,14 +130,14 @@ impl Judge<'_, '_> {
     /// The stage an object goes to now, with its progress after; `None` if it stays. Purging is not done here.
     fn target(&self, id: ObjectId, before: &Versioned) -> Option<(Stage, f64)> {
         let (round, row) = (self.round, &before.row);
-        if round.is_settled(id) || row.content() != Some(self.content) {
+        if round.is_stopped() || round.is_settled(id) || row.content() != Some(self.content) {
             return None;
         }
         let policy = self.policies.of(&row.policy, row.kind());
         let subject = round.inner.subject(id, row, &policy);
         let (to, progress) = match round.mode {
             Mode::Natural => match subject.verdict(round.now) {
-                Verdict::Move { to, .. } => (to, row.progress),
+                Verdict::Move { to, .. } if to != Stage::Purged && round.may_spend(row) => (to, row.progress),
                 _ => return None,
             },
             Mode::Forced { .. } => match subject.forced(round.now) {

@@ -11,15 +11,16 @@ use super::owner::Outcome;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::keys;
-use crate::model::{TickProgress, TickReport};
+use crate::model::{TickOptions, TickProgress, TickReport};
 use crate::plan::{Forced, Verdict};
 use crate::policy::PolicySet;
 use crate::rows::ObjectRow;
 use crate::store::{Inner, Versioned};
 use crate::types::{ObjectId, Reason, Stage};
 use parking_lot::Mutex;
-use patina_storage::{Bin, FileId, LiveRecord, Seqno, Snapshot};
+use patina_storage::{Bin, Durability, FileId, LiveRecord, Seqno, Snapshot};
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Entries of the due index, or rows, that are visited before the files they lead to are compacted.
 const VISITS_PER_CHUNK: usize = 4096;
@@ -53,6 +54,7 @@ pub(super) struct Round<'a> {
     pub now: Timestamp,
     pub mode: Mode,
     progress: Option<&'a dyn Fn(TickProgress)>,
+    stop: Option<&'a AtomicBool>,
     state: Mutex<State>,
 }
 
@@ -60,15 +62,11 @@ pub(super) struct Round<'a> {
 type ByFile = BTreeMap<FileId, Vec<ObjectId>>;
 
 impl<'a> Round<'a> {
-    pub(super) fn new(
-        inner: &'a Inner,
-        now: Timestamp,
-        mode: Mode,
-        progress: Option<&'a dyn Fn(TickProgress)>,
-    ) -> Self {
+    pub(super) fn new(inner: &'a Inner, now: Timestamp, mode: Mode, options: &TickOptions<'a>) -> Self {
         let forced = matches!(mode, Mode::Forced { .. });
         let report = TickReport { now, forced, ..TickReport::default() };
-        Self { inner, now, mode, progress, state: Mutex::new(State { report, ..State::default() }) }
+        let state = Mutex::new(State { report, ..State::default() });
+        Self { inner, now, mode, progress: options.progress, stop: options.stop, state }
     }
 
     pub(super) fn moved(&self) -> u64 {
@@ -114,11 +112,41 @@ impl<'a> Round<'a> {
         })
     }
 
+    /// The object that an entry of the due index is of. An entry that no row knows of is removed: nothing would ever do so
+    /// otherwise, and every round would walk over it.
+    fn owner_of_due(&self, key: &[u8]) -> Result<Option<ObjectId>> {
+        let inner = self.inner;
+        let id = keys::last_number(key).map(ObjectId);
+        let found = match id.map(|id| inner.row(None, id)).transpose() {
+            // Whether a damaged row knows of it cannot be told: it is counted where it is visited.
+            Err(error) if error.is_damage() => return Ok(id),
+            found => found?.flatten(),
+        };
+        let due_ms = keys::due_of(key);
+        if found.as_ref().is_some_and(|found| found.row.due_ms.is_some() && found.row.due_ms == due_ms) {
+            return Ok(id);
+        }
+        let mut batch = inner.db.batch();
+        if let Some(id) = id {
+            match &found {
+                Some(found) => batch.require_version(&inner.spaces.objects, keys::object(id), found.seqno),
+                None => batch.require_absent(&inner.spaces.objects, keys::object(id)),
+            }
+        }
+        batch.delete(&inner.spaces.due, key.to_vec());
+        match inner.db.write(batch, Durability::Buffered).map_err(Error::from) {
+            // Somebody is changing the object: what it has in the index then is right.
+            Err(error) if error.is_conflict() => {}
+            done => drop(done?),
+        }
+        Ok(None)
+    }
+
     /// Walks the due index up to now, in chunks.
     fn for_each_due(&self, visit: impl Fn(&[ObjectId]) -> Result<()>) -> Result<()> {
         let last = keys::due(self.now.0, ObjectId(u64::MAX));
         let mut from = Vec::new();
-        while from <= last {
+        while from <= last && !self.is_at_limit() && !self.is_stopped() {
             let entries = self.inner.spaces.due.range(from.clone()..=last.clone()).take(VISITS_PER_CHUNK);
             let mut chunk = Vec::new();
             for entry in entries {
@@ -126,8 +154,10 @@ impl<'a> Round<'a> {
             }
             let Some(end) = chunk.last() else { return Ok(()) };
             from = [end, &b"\0"[..]].concat();
-            let ids: Vec<ObjectId> =
-                chunk.iter().filter_map(|key| keys::last_number(key)).map(ObjectId).collect();
+            let mut ids = Vec::with_capacity(chunk.len());
+            for key in &chunk {
+                ids.extend(self.owner_of_due(key)?);
+            }
             visit(&ids)?;
         }
         Ok(())
@@ -152,8 +182,11 @@ impl<'a> Round<'a> {
                     later.push(id);
                 }
                 Verdict::Forget { .. } => self.forget(&snapshot, id, &found)?,
+                Verdict::Move { .. } if self.is_at_limit() => {}
                 Verdict::Move { to: Stage::Purged, .. } => {
-                    self.purge(&snapshot, id, &found, None, &policies)?
+                    if self.may_spend(&found.row) {
+                        self.purge(&snapshot, id, &found, None, &policies)?;
+                    }
                 }
                 Verdict::Move { .. } => {
                     drop(policies);
@@ -226,6 +259,27 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Takes an object's bytes from what may be degraded in this hour, in a natural round.
+    pub(super) fn may_spend(&self, row: &ObjectRow) -> bool {
+        let is_allowed = match self.mode {
+            Mode::Natural => self.inner.guard.spend(&self.inner.options, self.now, row.form_stored()),
+            Mode::Forced { .. } => true,
+        };
+        if !is_allowed {
+            self.state.lock().report.limit_reached = true;
+        }
+        is_allowed
+    }
+
+    /// Whether somebody wants the round to end; what it has begun is brought to its end.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+
+    fn is_at_limit(&self) -> bool {
+        self.state.lock().report.limit_reached
+    }
+
     pub(super) fn is_settled(&self, id: ObjectId) -> bool {
         self.state.lock().settled.contains(&id)
     }
@@ -289,6 +343,9 @@ impl<'a> Round<'a> {
 
     fn compact_files(&self, files: ByFile) -> Result<()> {
         for (file, ids) in files {
+            if self.is_stopped() {
+                return Ok(());
+            }
             match self.inner.db.compact_bin(&self.inner.spaces.contents, file, self).map_err(Error::from) {
                 Ok(_) => self.state.lock().report.files_compacted += 1,
                 // Some record of the file cannot be read: those that can are moved without it.
@@ -388,6 +445,7 @@ impl<'a> Round<'a> {
         for content in before.row.contents().filter(|content| !after.refers_to(*content)) {
             self.inner.drop_reference(&mut batch, snapshot, content, id)?;
         }
+        self.inner.guard.note_spent(&mut batch, &self.inner.spaces, &self.inner.options);
         let record = self.inner.record(id, Some(&before.row), Some(&after), self.reason(), self.now);
         match self.inner.commit(batch, vec![record]) {
             Err(error) if error.is_conflict() => self.leave_alone(id),

@@ -4,8 +4,8 @@
 //! holds the journal's lock from taking the head to the end of the write. The write is buffered; making it durable
 //! happens outside of the lock, where many wait for one sync.
 //!
-//! `meta` keeps `head` (rows, hash of the last, next object id), `decay clock` (ms, big-endian) and, while a policy's
-//! change is being carried to its objects, `reindex`.
+//! `meta` keeps `head` (rows, hash of the last, next object id), `decay clock` and `clock seen` (ms, big-endian),
+//! `degraded bytes` (see `guard`) and, while a policy's change is being carried to its objects, `reindex`.
 
 use super::{Inner, Spaces};
 use crate::chain::{self, GENESIS, RowHash};
@@ -73,7 +73,11 @@ impl Inner {
             next_object_id: self.next_object_id.load(Ordering::SeqCst),
         };
         batch.put(&spaces.meta, HEAD.to_vec(), rows::encode(&row));
+        let noted = self.guard.note(&mut batch, spaces, &self.options, self.clock.now(), self.reached());
         self.db.write(batch, Durability::Buffered)?;
+        if let Some(now) = noted {
+            self.guard.trust(now);
+        }
         *journal = head;
         Ok(())
     }
@@ -112,6 +116,26 @@ impl Inner {
         }
     }
 
+    /// The latest time that decay was told.
+    fn reached(&self) -> Timestamp {
+        Timestamp(self.decay_clock_ms.load(Ordering::SeqCst))
+    }
+
+    /// Refuses to decay by a clock that jumped.
+    pub(crate) fn check_clock(&self) -> Result<()> {
+        self.guard.check(&self.options, self.clock.now(), self.reached())
+    }
+
+    /// Trusts the clock as it stands.
+    pub(crate) fn confirm_clock(&self) -> Result<()> {
+        let now = self.clock.now();
+        let mut batch = self.db.batch();
+        self.guard.confirm(&mut batch, &self.spaces, now);
+        self.db.write(batch, Durability::Buffered)?;
+        self.guard.trust(now);
+        Ok(())
+    }
+
     /// Moves the decay clock to `now`, or to the clock's time. It never goes back.
     pub(crate) fn advance_decay_clock(&self, now: Option<Timestamp>) -> Result<Timestamp> {
         let now = self.tick_time(now)?;
@@ -126,7 +150,7 @@ impl Inner {
 
     /// The time that a tick told `now` would decay up to.
     pub(crate) fn tick_time(&self, now: Option<Timestamp>) -> Result<Timestamp> {
-        let reached = Timestamp(self.decay_clock_ms.load(Ordering::SeqCst)).min(Timestamp::LAST);
+        let reached = self.reached().min(Timestamp::LAST);
         match now.map(|now| now.min(Timestamp::LAST)) {
             Some(now) if now < reached => Err(Error::invalid(format!(
                 "a tick at {now} is in the past: decay has already reached {reached}; give a later time or none"

@@ -12,8 +12,8 @@ use super::{SYSTEM_TABLES, SyntaxError};
 /// A statement the session runs itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Command {
-    /// `TICK [FORCE] [DRY RUN]`.
-    Tick { force: bool, dry_run: bool },
+    /// `TICK [FORCE] [DRY RUN | CONFIRM CLOCK]`.
+    Tick { force: bool, dry_run: bool, confirm_clock: bool },
     /// `CREATE POLICY name (setting = value, …)`.
     CreatePolicy { name: String, settings: Vec<Setting> },
     /// `ALTER POLICY name SET setting = value, …`.
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Hold { object: String, reason: String, duration: Option<(String, Range<usize>)> },
     /// `RELEASE 'object' [HOLD number]`.
     Release { object: String, hold: Option<u64> },
+    /// `EXPLAIN DECAY 'object'`.
+    ExplainDecay { object: String },
     /// `RESTORE 'object'`.
     Restore { object: String },
     /// `PURGE 'object'`.
@@ -94,6 +96,10 @@ pub(crate) fn parse(words: &Words<'_>) -> Result<Option<Command>, SyntaxError> {
             Command::Pin { object: reader.string("the object's name in quotes")?, pinned: first == "PIN" }
         }
         "TOUCH" => Command::Touch { object: reader.string("the object's name in quotes")? },
+        "EXPLAIN" if words.is(1, "DECAY") => {
+            reader.keyword("DECAY")?;
+            Command::ExplainDecay { object: reader.string("the object's name in quotes")? }
+        }
         "DESCRIBE" | "DESC" => {
             let (table, at) = reader.name("a table's name")?;
             Command::Describe { table, at }
@@ -113,12 +119,16 @@ pub(crate) fn parse(words: &Words<'_>) -> Result<Option<Command>, SyntaxError> {
 fn tick(reader: &mut Reader<'_, '_>) -> Result<Command, SyntaxError> {
     let force = reader.optional("FORCE");
     let dry_run = reader.optional("DRY");
+    let confirm_clock = !dry_run && reader.optional("CONFIRM");
     if dry_run {
         reader.keyword("RUN")?;
+    } else if confirm_clock {
+        reader.keyword("CLOCK")?;
     } else if !reader.is_at_end() {
-        return Err(reader.expected(if force { "DRY RUN or the end" } else { "FORCE, DRY RUN or the end" }));
+        let more = if force { "" } else { "FORCE, " };
+        return Err(reader.expected(&format!("{more}DRY RUN, CONFIRM CLOCK or the end")));
     }
-    Ok(Command::Tick { force, dry_run })
+    Ok(Command::Tick { force, dry_run, confirm_clock })
 }
 
 fn create(reader: &mut Reader<'_, '_>) -> Result<Command, SyntaxError> {
@@ -219,7 +229,6 @@ fn refuse(words: &Words<'_>, first: &str) -> Option<SyntaxError> {
         }
         "PRAGMA" => "PRAGMA is not offered: use TABLES, DESCRIBE and SELECT FROM stats",
         "VACUUM" | "REINDEX" | "ANALYZE" => "there is no need for it: compaction runs by itself",
-        "EXPLAIN" if words.is(1, "DECAY") => "EXPLAIN DECAY is not there yet; TICK DRY RUN shows what is due",
         "EXPLAIN" if words.is(1, "ANALYZE") => "EXPLAIN ANALYZE is not there yet; EXPLAIN shows the plan",
         _ => return None,
     };

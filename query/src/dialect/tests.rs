@@ -84,14 +84,16 @@ fn names_and_literals_that_look_like_keywords_are_left_alone() {
 #[test]
 fn commands_are_read_in_any_case() {
     for (typed, expected) in [
-        ("tick", "Tick { force: false, dry_run: false }"),
-        ("Tick Force", "Tick { force: true, dry_run: false }"),
-        ("TICK DRY RUN", "Tick { force: false, dry_run: true }"),
+        ("tick", "Tick { force: false, dry_run: false, confirm_clock: false }"),
+        ("Tick Force", "Tick { force: true, dry_run: false, confirm_clock: false }"),
+        ("EXPLAIN decay 'a'", "ExplainDecay { object: \"a\" }"),
+        ("tick confirm clock", "Tick { force: false, dry_run: false, confirm_clock: true }"),
+        ("TICK DRY RUN", "Tick { force: false, dry_run: true, confirm_clock: false }"),
         ("hold 'a' reason 'it''s'", "Hold { object: \"a\", reason: \"it's\", duration: None }"),
         ("RELEASE 'a'", "Release { object: \"a\", hold: None }"),
         ("UNPIN \"a b\"", "Pin { object: \"a b\", pinned: false }"),
         ("DROP POLICY IF EXISTS p", "DropPolicy { name: \"p\", if_exists: true }"),
-        ("TICK NOW", "error: expected FORCE, DRY RUN or the end, found NOW"),
+        ("TICK NOW", "error: expected FORCE, DRY RUN, CONFIRM CLOCK or the end, found NOW"),
         ("HOLD 'a'", "error: expected REASON"),
         ("CREATE POLICY p (warm_after '7 days')", "error: expected =, found '7 days'"),
         (

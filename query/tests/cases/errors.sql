@@ -92,7 +92,7 @@ SELECT wholly_unknown FROM users
 
 TICK NOW
 ----
-error: expected FORCE, DRY RUN or the end, found NOW
+error: expected FORCE, DRY RUN, CONFIRM CLOCK or the end, found NOW
 TICK NOW
      ^^^
 
@@ -146,9 +146,7 @@ CREATE VIEW v AS SELECT 1
 
 EXPLAIN DECAY 'x'
 ----
-error: EXPLAIN DECAY is not there yet; TICK DRY RUN shows what is due
-EXPLAIN DECAY 'x'
-^^^^^^^
+error: there is no object 'x'; list the names to find it
 
 SELECT * FROM forecast('30 days')
 ----

@@ -231,3 +231,32 @@ RELEASE 'kept.txt' HOLD x
 error: expected the hold's number, found x
 RELEASE 'kept.txt' HOLD x
                         ^
+
+#put told.txt Copper turns green.
+
+EXPLAIN DECAY 'told.txt'
+----
+[to_stage|due_at|decided_by|by_heat|by_retention|by_dwell|happens_at|bytes_after_estimate]
+1|1709424000000|heat|1709424000000|1704240000000|1704240000000|1709424000000|25
+2|1735776000000|heat|1735776000000|1704240000000|1704240000000|1735776000000|1
+3|1830384000000|heat|1830384000000|1704240000000|1704240000000|1830384000000|1
+ok: 19 of 19 bytes, hot, fidelity 1.000; heat 1.000 with a half-life of 45 days, rate 1, policy text
+
+HOLD 'told.txt' REASON 'case 19'; EXPLAIN DECAY 'told.txt'
+----
+ok: told.txt is held by hold 1
+[to_stage|due_at|decided_by|by_heat|by_retention|by_dwell|happens_at|bytes_after_estimate]
+1|1709424000000|heat|1709424000000|1704240000000|1704240000000|NULL|NULL
+2|1735776000000|heat|1735776000000|1704240000000|1704240000000|NULL|NULL
+3|1830384000000|heat|1830384000000|1704240000000|1704240000000|NULL|NULL
+ok: 19 of 19 bytes, hot, fidelity 1.000; heat 1.000 with a half-life of 45 days, rate 1, policy text; stays as it is: hold 1 (case 19) until it is released
+
+EXPLAIN DECAY 'nothing'
+----
+error: there is no object 'nothing'; list the names to find it
+
+EXPLAIN DECAY
+----
+error: expected the object's name in quotes
+EXPLAIN DECAY
+             ^

@@ -1,0 +1,271 @@
+//! The thread that decays by itself.
+//!
+//! It sleeps until the next entry of the due index comes, runs a round, and sleeps again. What comes into the index
+//! meanwhile may be due sooner, so it never sleeps longer than [`SchedulerOptions::look_every`]; a clock that is moved by
+//! hand is followed by [`Scheduler::wake`]. After a round that took a time t on the store's clock it rests for as long as
+//! keeps it within its share of the processor. What is due but could not be moved (the hour's limit, somebody who was
+//! quicker, a file that is being written) is looked at again after `look_every`, not at once.
+//!
+//! An error does not end it: it is kept for [`Scheduler::status`], and the pause doubles with each further one. A clock
+//! under suspicion is such an error, so decay stays paused until the clock is confirmed.
+//!
+//! Invariants: one round at a time; nothing is begun after a stop or a pause, and what was begun is brought to its end;
+//! the thread never outlives its [`Scheduler`].
+
+use crate::clock::{Timestamp, millis};
+use crate::error::{Error, Result};
+use crate::keys;
+use crate::model::{TickOptions, TickReport};
+use crate::store::ObjectStore;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How a scheduler behaves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SchedulerOptions {
+    /// The longest sleep.
+    pub look_every: Duration,
+    /// The share of its time that the thread may work, above 0 to 1: the rest it rests.
+    pub busy_share: f64,
+    /// The longest pause after errors; the first is `look_every`.
+    pub pause_max: Duration,
+}
+
+impl Default for SchedulerOptions {
+    fn default() -> Self {
+        let (look_every, pause_max) = (Duration::from_secs(60), Duration::from_secs(3600));
+        Self { look_every, busy_share: 0.5, pause_max }
+    }
+}
+
+impl SchedulerOptions {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] with every problem in the message.
+    pub fn validate(&self) -> Result<()> {
+        let mut problems = Vec::new();
+        if self.look_every.is_zero() {
+            problems.push("look_every must be above zero");
+        }
+        if self.pause_max < self.look_every {
+            problems.push("pause_max must not be below look_every");
+        }
+        if self.busy_share.is_nan() || self.busy_share <= 0.0 || self.busy_share > 1.0 {
+            problems.push("busy_share must be above 0 and at most 1");
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Error::invalid(format!("a scheduler cannot be started so: {}", problems.join("; "))))
+    }
+}
+
+/// What a scheduler has done and is about to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SchedulerStatus {
+    /// Whether somebody paused it.
+    pub paused: bool,
+    /// Whether a round is under way.
+    pub working: bool,
+    /// Rounds that came to their end.
+    pub rounds: u64,
+    /// What the last of them did.
+    pub last: Option<TickReport>,
+    /// Why the last round failed; `None` once one succeeds.
+    pub error: Option<String>,
+    /// Rounds that failed since the last that did not.
+    pub failures: u32,
+    /// When it looks next; `None` while it works or is paused.
+    pub next_look_at: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct State {
+    status: SchedulerStatus,
+    stopped: bool,
+    woken: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Ends the round that is under way.
+    stop_round: AtomicBool,
+}
+
+/// Decays by itself until it is stopped or dropped. See [`ObjectStore::start_scheduler`].
+pub struct Scheduler {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ObjectStore {
+    /// Starts a thread that runs a round of decay whenever something is due. It keeps the store open: stop it before the
+    /// database is closed.
+    ///
+    /// ```
+    /// use patina_objects::{ManualClock, ObjectStore, PutOptions, SchedulerOptions, StoreOptions, Timestamp, days};
+    /// use std::sync::Arc;
+    /// # use patina_storage::{Db, MemVfs, Options};
+    /// # let db = Db::open_with(Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// let clock = ManualClock::new(Timestamp(0));
+    /// let store = ObjectStore::open(db, Arc::new(clock.clone()), StoreOptions::default())?;
+    /// store.put("notes.txt", "The lighthouse warns ships. ".repeat(200).as_bytes(), &PutOptions::default())?;
+    ///
+    /// let scheduler = store.start_scheduler(SchedulerOptions::default())?;
+    /// clock.advance(days(61));
+    /// scheduler.wake();
+    /// while scheduler.status().rounds == 0 {
+    ///     std::thread::yield_now();
+    /// }
+    /// assert_eq!(scheduler.status().last.map(|report| report.moved), Some(1));
+    /// scheduler.stop();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArgument`] with every problem of the options; the system's, if it gives no thread.
+    pub fn start_scheduler(&self, options: SchedulerOptions) -> Result<Scheduler> {
+        options.validate()?;
+        let shared = Arc::new(Shared::default());
+        let worker = Worker { store: self.clone(), options, shared: Arc::clone(&shared) };
+        let thread = std::thread::Builder::new().name("patina-decay".to_owned()).spawn(move || worker.run());
+        let thread = thread
+            .map_err(|error| Error::invalid(format!("the system gives no thread to decay on: {error}")))?;
+        Ok(Scheduler { shared, thread: Some(thread) })
+    }
+
+    /// When the due index has its next entry: nothing decays by itself before.
+    ///
+    /// # Errors
+    /// Storage's.
+    pub fn next_due_at(&self) -> Result<Option<Timestamp>> {
+        let first = self.inner.spaces.due.range(..).next().transpose()?;
+        Ok(first.and_then(|entry| keys::due_of(entry.key())).map(Timestamp))
+    }
+}
+
+impl Scheduler {
+    /// Begins nothing more until [`Scheduler::resume`]. A round that is under way ends early.
+    pub fn pause(&self) {
+        self.shared.state.lock().status.paused = true;
+        self.shared.stop_round.store(true, Ordering::Relaxed);
+        self.shared.changed.notify_all();
+    }
+
+    /// Goes on after a pause.
+    pub fn resume(&self) {
+        self.shared.state.lock().status.paused = false;
+        self.wake();
+    }
+
+    /// Looks at once what is due: after a clock was moved or confirmed.
+    pub fn wake(&self) {
+        self.shared.state.lock().woken = true;
+        self.shared.changed.notify_all();
+    }
+
+    /// What it has done and is about to do.
+    pub fn status(&self) -> SchedulerStatus {
+        self.shared.state.lock().status.clone()
+    }
+
+    /// Ends it and waits until what it had begun is done. Dropping does the same.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.shared.state.lock().stopped = true;
+        self.shared.stop_round.store(true, Ordering::Relaxed);
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+struct Worker {
+    store: ObjectStore,
+    options: SchedulerOptions,
+    shared: Arc<Shared>,
+}
+
+impl Worker {
+    fn run(self) {
+        let mut nap = Duration::ZERO;
+        while self.sleep(nap) {
+            nap = match self.look() {
+                Ok(nap) => nap,
+                Err(error) => self.failed(&error),
+            };
+        }
+    }
+
+    /// Sleeps so long, or until woken, and as long as it is paused. `false`: it is to end.
+    fn sleep(&self, nap: Duration) -> bool {
+        let mut state = self.shared.state.lock();
+        state.status.next_look_at = Some(self.store.now().after(nap)).filter(|_| !state.status.paused);
+        if !state.woken && !state.stopped && !nap.is_zero() {
+            self.shared.changed.wait_for(&mut state, nap);
+        }
+        while state.status.paused && !state.stopped {
+            state.status.next_look_at = None;
+            self.shared.changed.wait(&mut state);
+        }
+        (state.woken, state.status.next_look_at) = (false, None);
+        if !state.stopped {
+            self.shared.stop_round.store(false, Ordering::Relaxed);
+        }
+        !state.stopped
+    }
+
+    /// Runs a round if something is due. Gives how long to sleep.
+    fn look(&self) -> Result<Duration> {
+        let due = self.store.next_due_at()?.unwrap_or(Timestamp::NEVER);
+        let before = self.store.now();
+        if due > before {
+            return Ok(due.since(before).min(self.options.look_every));
+        }
+        self.shared.state.lock().status.working = true;
+        let options = TickOptions { stop: Some(&self.shared.stop_round), ..TickOptions::default() };
+        let result = self.store.tick(&options);
+        let mut state = self.shared.state.lock();
+        state.status.working = false;
+        let report = result?;
+        state.status.rounds += 1;
+        state.status.last = Some(report);
+        (state.status.error, state.status.failures) = (None, 0);
+        drop(state);
+        let after = self.store.now();
+        let rest_ms = millis(after.since(before)) as f64 * (1.0 / self.options.busy_share - 1.0);
+        let rest = Duration::from_millis(rest_ms as u64);
+        let until_due = match self.store.next_due_at()? {
+            // The round has left it: that it is looked at again at once would help nobody.
+            Some(due) if due <= after => self.options.look_every,
+            Some(due) => due.since(after),
+            None => self.options.look_every,
+        };
+        Ok(rest.max(until_due).min(self.options.look_every.max(rest)))
+    }
+
+    fn failed(&self, error: &Error) -> Duration {
+        let mut state = self.shared.state.lock();
+        state.status.error = Some(error.to_string());
+        let doublings = state.status.failures.min(16);
+        state.status.failures = state.status.failures.saturating_add(1);
+        self.options.look_every.saturating_mul(1 << doublings).min(self.options.pause_max)
+    }
+}

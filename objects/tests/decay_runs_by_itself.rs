@@ -1,0 +1,125 @@
+//! The scheduler moves what is due without being told, stops when it is told, and neither an error nor a jump of the clock
+//! ends it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use patina_objects::{ErrorKind, Scheduler, SchedulerOptions, SchedulerStatus, days};
+use std::sync::mpsc;
+use std::time::Duration;
+use support::{World, noise};
+
+fn started(world: &World) -> Scheduler {
+    world.store.start_scheduler(SchedulerOptions::default()).unwrap()
+}
+
+/// Waits until the status is as wanted; a scheduler that never gets there fails the test.
+fn wait_for(scheduler: &Scheduler, wanted: impl Fn(&SchedulerStatus) -> bool) -> SchedulerStatus {
+    for _ in 0..2_000 {
+        let status = scheduler.status();
+        if wanted(&status) {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    unreachable!("it stays at {:?}", scheduler.status());
+}
+
+#[test]
+fn what_is_due_moves_by_itself_and_nothing_before() {
+    let world = World::new();
+    world.put("a", &noise(1, 1000));
+    let scheduler = started(&world);
+    let status = wait_for(&scheduler, |status| status.next_look_at.is_some());
+    assert_eq!(status.rounds, 0, "nothing is due");
+    for (round, stage) in [(1, 1), (2, 2)] {
+        world.clock.advance(days(10));
+        scheduler.wake();
+        let status = wait_for(&scheduler, |status| status.rounds == round);
+        assert_eq!((status.last.unwrap().moved, world.stage("a")), (1, stage));
+    }
+    scheduler.stop();
+    world.clock.advance(days(1000));
+    world.check();
+    assert_eq!(world.stage("a"), 2);
+}
+
+#[test]
+fn a_short_sleep_needs_no_waking() {
+    let world = World::new();
+    world.put("a", &noise(1, 1000));
+    let look_every = Duration::from_millis(5);
+    let options = SchedulerOptions { look_every, ..SchedulerOptions::default() };
+    let scheduler = world.store.start_scheduler(options).unwrap();
+    world.clock.advance(days(10));
+    wait_for(&scheduler, |status| status.rounds > 0);
+    assert_eq!(world.stage("a"), 1);
+}
+
+#[test]
+fn a_pause_begins_nothing_and_a_resume_goes_on() {
+    let world = World::new();
+    world.put("a", &noise(1, 1000));
+    let scheduler = started(&world);
+    scheduler.pause();
+    world.clock.advance(days(10));
+    scheduler.wake();
+    std::thread::sleep(Duration::from_millis(50));
+    let status = scheduler.status();
+    assert!(status.paused && status.rounds == 0 && world.stage("a") == 0);
+    scheduler.resume();
+    wait_for(&scheduler, |status| status.rounds == 1);
+    assert_eq!(world.stage("a"), 1);
+}
+
+#[test]
+fn a_stop_in_the_middle_brings_what_was_begun_to_its_end() {
+    let world = World::new();
+    for n in 0..20u64 {
+        world.put(&format!("o{n}"), &noise(n, 1000));
+    }
+    let (begun, has_begun) = mpsc::channel();
+    let (release, is_released) = mpsc::channel::<()>();
+    *world.transform.hook.lock() = Some(Box::new(move |_| {
+        let _ = begun.send(());
+        let _ = is_released.recv();
+    }));
+    let scheduler = started(&world);
+    world.clock.advance(days(10));
+    scheduler.wake();
+    has_begun.recv().unwrap();
+    let stopping = std::thread::spawn(move || scheduler.stop());
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(!stopping.is_finished(), "a transform is under way");
+    drop(release);
+    stopping.join().unwrap();
+    *world.transform.hook.lock() = None;
+    let moved = (0..20).filter(|n| world.stage(&format!("o{n}")) == 1).count();
+    assert!((1..20).contains(&moved), "{moved} were moved");
+    world.check();
+    world.tick();
+    assert!((0..20).all(|n| world.stage(&format!("o{n}")) == 1));
+}
+
+#[test]
+fn an_error_is_told_and_does_not_end_it() {
+    let world = World::new();
+    world.put("a", &noise(1, 1000));
+    let scheduler = started(&world);
+    world.vfs.fill_after(0);
+    world.clock.advance(days(10));
+    scheduler.wake();
+    let status = wait_for(&scheduler, |status| status.error.is_some());
+    assert!(status.failures > 0 && status.rounds == 0);
+    assert_eq!(world.stage("a"), 0);
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused_with_every_problem() {
+    let world = World::new();
+    let wrong = SchedulerOptions { look_every: Duration::ZERO, busy_share: f64::NAN, ..Default::default() };
+    let error = world.store.start_scheduler(wrong).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("look_every") && error.to_string().contains("busy_share"), "{error}");
+}
