@@ -2,7 +2,8 @@
 //!
 //! They are looked at twice. Once before the commit lock, on whatever is there then: this may read tables, and most conflicts end here.
 //! And once under the lock, when all earlier commits are in place: there it is enough that nothing has been written to their keys
-//! since the first look, which the memtables can tell, and the tables that have something newer: none, but for a flush in between.
+//! since the first look, which the memtables can tell. If a flush or a merge came in between, all is looked at anew: a deletion may have come
+//! and gone, together with what it deleted.
 //!
 //! Example: `require_version(k, 7)`. The first look, at visible 20, finds version 7 in a table. Under the lock the memtables have no `k`
 //! newer than 20: it holds. Had they one, at 21, all would be looked at anew, and found not to hold.
@@ -13,32 +14,35 @@ use crate::batch::{Requirement, WriteBatch};
 use crate::error::{Error, Result};
 use crate::merge::{MergeIter, sources};
 use crate::types::{KeyspaceId, Seqno, Tag};
-use crate::version::{ReadState, Tree};
+use crate::version::{ReadState, Tree, Version};
 use bytes::Bytes;
 use std::ops::Bound;
 use std::sync::Arc;
 
 impl Inner {
-    /// The first look; gives the sequence number up to which the requirements are known to hold.
-    pub(super) fn check_early(&self, batch: &WriteBatch) -> Result<Seqno> {
+    /// The first look; gives what the second needs.
+    pub(super) fn check_early(&self, batch: &WriteBatch) -> Result<Early> {
         // Taken first: what is visible now is in the state that is taken next.
         let since = self.visible();
+        let state = self.read_state();
         if !batch.requirements.is_empty() {
-            let state = self.read_state();
             batch.keyspaces().iter().try_for_each(|keyspace| state.check_readable(*keyspace, None))?;
             for requirement in &batch.requirements {
                 self.require(requirement, holds(&state, requirement)?)?;
             }
         }
-        Ok(since)
+        Ok(Early { since, tables: state.version.clone() })
     }
 
     /// The second look, under the commit lock.
-    pub(super) fn check_again(&self, state: &ReadState, batch: &WriteBatch, since: Seqno) -> Result<()> {
+    pub(super) fn check_again(&self, state: &ReadState, batch: &WriteBatch, early: &Early) -> Result<()> {
+        let since = early.since;
+        let same_tables = Arc::ptr_eq(&state.version, &early.tables);
         for requirement in &batch.requirements {
             let still_holds = match requirement {
                 Requirement::Absent { keyspace, key } | Requirement::Version { keyspace, key, .. } => {
-                    !is_rewritten(state, *keyspace, key, since)? || holds(state, requirement)?
+                    let is_as_before = same_tables && !is_rewritten(state, *keyspace, key, since)?;
+                    is_as_before || holds(state, requirement)?
                 }
                 Requirement::Unchanged { keyspace, prefix, .. } => {
                     is_unchanged(state, *keyspace, prefix, since)?
@@ -65,6 +69,13 @@ impl Inner {
     }
 }
 
+/// What the first look saw.
+pub(super) struct Early {
+    /// The sequence number up to which the requirements are known to hold.
+    since: Seqno,
+    tables: Arc<Version>,
+}
+
 /// Whether a requirement holds, on all that is in the state.
 fn holds(state: &ReadState, requirement: &Requirement) -> Result<bool> {
     match requirement {
@@ -82,7 +93,8 @@ fn holds(state: &ReadState, requirement: &Requirement) -> Result<bool> {
     }
 }
 
-/// Whether a key has a version newer than `since`, or a range deletion is. Only memtables and tables that have something newer are looked at.
+/// Whether a key has a version newer than `since`, or a range deletion over it is. Only memtables and tables that have something newer
+/// are looked at.
 fn is_rewritten(state: &ReadState, keyspace: KeyspaceId, key: &Bytes, since: Seqno) -> Result<bool> {
     if state.range_over(keyspace, key, Seqno::MAX).is_some_and(|seqno| seqno > since) {
         return Ok(true);
@@ -100,7 +112,8 @@ fn is_rewritten(state: &ReadState, keyspace: KeyspaceId, key: &Bytes, since: Seq
     Ok(false)
 }
 
-/// Whether nothing under the prefix is newer than `since`, no range deletion either. Only memtables and tables that have something newer are looked at.
+/// Whether nothing under the prefix is newer than `since`, no range deletion either. Only memtables and tables that have something newer are
+/// looked at.
 fn is_unchanged(state: &ReadState, keyspace: KeyspaceId, prefix: &Bytes, since: Seqno) -> Result<bool> {
     let end = after_prefix(prefix);
     if state.range_view(keyspace).changed_since(prefix, end.as_deref(), since) {

@@ -465,3 +465,22 @@ fn a_snapshot_iterates_over_a_key_with_many_versions() {
         });
     }
 }
+
+/// While a batch waits for room between its two looks at its requirements, a deletion may come, be flushed, and merged with what it
+/// deletes: then nothing is left that is newer than the first look, and the batch used to be committed.
+#[test]
+fn a_requirement_notices_a_deletion_that_was_merged_away() {
+    let db = open(&MemVfs::new());
+    let ks = keyspace(&db);
+    let version = ks.put("a", "1").unwrap();
+    ks.put("b", "1").unwrap();
+    db.compact().unwrap();
+    let mut batch = db.batch();
+    batch.require_version(&ks, "a", version);
+    let early = db.inner.check_early(&batch).unwrap();
+    db.inner.check_again(&db.inner.read_state(), &batch, &early).unwrap();
+    ks.delete("a").unwrap();
+    db.compact().unwrap();
+    let again = db.inner.check_again(&db.inner.read_state(), &batch, &early);
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Conflict);
+}

@@ -13,6 +13,7 @@
 
 use super::background::Job;
 use super::pipeline::{Place, Written};
+use super::require::Early;
 use super::{Commit, Inner};
 use crate::batch::{Op, WriteBatch};
 use crate::error::Result;
@@ -35,7 +36,7 @@ impl Inner {
     pub(super) fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<Seqno> {
         self.check_writable()?;
         batch.validate(&self.options)?;
-        let since = self.check_early(batch)?;
+        let early = self.check_early(batch)?;
         let admitted = self.admit(batch)?;
         if durability == Durability::Sync {
             // The log's sync does this too; here nobody else waits for it.
@@ -43,7 +44,7 @@ impl Inner {
                 blob.inner.file.sync().map_err(|error| self.fail(error))?;
             }
         }
-        let committed = self.commit(batch, since, admitted.bytes);
+        let committed = self.commit(batch, &early, admitted.bytes);
         drop(admitted);
         let (seqno, written) = committed?;
         match (durability, written) {
@@ -56,7 +57,7 @@ impl Inner {
     }
 
     /// All but durability: when this returns, the batch is visible. Gives the sequence number of its last write.
-    fn commit(&self, batch: &WriteBatch, since: Seqno, bytes: usize) -> Result<(Seqno, Option<Written>)> {
+    fn commit(&self, batch: &WriteBatch, early: &Early, bytes: usize) -> Result<(Seqno, Option<Written>)> {
         let keyspaces = batch.keyspaces();
         let record = (!batch.is_empty()).then(|| batch.encode());
         let assigned = {
@@ -67,7 +68,7 @@ impl Inner {
             }
             let state = self.read_state();
             keyspaces.iter().try_for_each(|keyspace| state.check_readable(*keyspace, None))?;
-            self.check_again(&state, batch, since)?;
+            self.check_again(&state, batch, early)?;
             let Some(mut record) = record else {
                 return Ok((Seqno(commit.next_seqno.0 - 1), None));
             };
