@@ -51,7 +51,10 @@ mod media;
 mod metadata;
 mod opaque;
 mod params;
+mod readable;
 mod registry;
+mod statistics;
+mod table;
 mod text;
 mod trace;
 
@@ -60,4 +63,5 @@ pub use detect::{HEAD_BYTES_MAX, detect};
 pub use media::{Kind, MediaType};
 pub use metadata::METADATA_MIME;
 pub use params::{InvalidParams, Limits, Params};
+pub use table::TABLE_MIME;
 pub use trace::TRACE_BYTES_MAX;

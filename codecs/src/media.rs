@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::table::TABLE_MIME;
+
 /// The coarse type of an object, as the column `type` and policies name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -81,7 +83,7 @@ impl Kind {
             "text/plain" | "text/markdown" | "text/html" | "application/xhtml+xml" => Self::Text,
             "text/x-log" => Self::Log,
             "application/json" | "application/x-ndjson" | "application/geo+json" => Self::Json,
-            "text/csv" | "text/tab-separated-values" | "application/vnd.ms-excel" => Self::Table,
+            "text/csv" | "text/tab-separated-values" | "application/vnd.ms-excel" | TABLE_MIME => Self::Table,
             "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
             | "application/vnd.oasis.opendocument.spreadsheet" => Self::Table,
             "application/pdf" | "application/rtf" | "application/msword" => Self::Document,

@@ -104,7 +104,11 @@ impl Params {
 pub struct Limits {
     /// Bytes of an input that a codec will parse; a larger one stays as it is until the trace.
     pub input_bytes: u64,
-    /// Bytes of a text that will be summarised; a larger one stays as it is until the trace.
+    /// Rows of a table.
+    pub rows: u64,
+    /// Columns of a table.
+    pub columns: u64,
+    /// Bytes of a text or a table that will be summarised; a larger one stays as it is until the trace.
     pub text_bytes: u64,
     /// Pixels of a picture (width × height).
     pub pixels: u64,
@@ -119,6 +123,8 @@ impl Default for Limits {
         Self {
             input_bytes: 256 << 20,
             text_bytes: 32 << 20,
+            rows: 1_000_000,
+            columns: 4096,
             pixels: 100_000_000,
             side_px: 16_384,
             output_bytes: 128 << 20,

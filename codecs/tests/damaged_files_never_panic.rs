@@ -1,16 +1,17 @@
 //! Promise: whatever the bytes and whatever they claim to be, `detect` and `degrade` give a usable answer.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "the samples are files")]
 
 use patina_codecs::{
-    Content, Degraded, Depth, HEAD_BYTES_MAX, Limits, METADATA_MIME, Params, TRACE_BYTES_MAX,
+    Content, Degraded, Depth, HEAD_BYTES_MAX, Limits, METADATA_MIME, Params, TABLE_MIME, TRACE_BYTES_MAX,
 };
 use patina_codecs::{degrade, detect};
 use proptest::prelude::*;
 
 const DEPTHS: [Depth; 3] = [Depth::Warm, Depth::Cold, Depth::Trace];
 
-const MIMES: [&str; 16] = [
+const MIMES: [&str; 18] = [
     "image/jpeg",
     "image/png",
     "image/gif",
@@ -23,13 +24,15 @@ const MIMES: [&str; 16] = [
     "text/x-rust",
     "text/x-log",
     "text/csv",
+    "text/tab-separated-values",
+    TABLE_MIME,
     "application/json",
     "application/zip",
     METADATA_MIME,
     "",
 ];
 
-/// Small, valid files of many formats, made of a few bytes each.
+/// Small, valid files of many formats, made of a few bytes each, and what warm leaves of some.
 fn seeds() -> Vec<Vec<u8>> {
     let mut jpeg = Vec::new();
     let pixels: Vec<u8> = (0..48 * 40 * 3).map(|i| (i * i % 251) as u8).collect();
@@ -57,6 +60,25 @@ fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![jpeg, progressive, bmp, gif, png];
     seeds.extend(texts.map(|text| text.as_bytes().to_vec()));
     seeds
+}
+
+/// Rows of many types in the order of time.
+fn table() -> String {
+    let row = |n: u32| format!("2024-01-{:02} {:02}:30,{n},0.{n},name {}\n", 1 + n / 24 % 28, n % 24, n % 7);
+    (0..600).fold("when,count,share,\"who, where\"\n".to_owned(), |text, n| text + &row(n))
+}
+
+/// Larger files that have summaries, with those summaries; each with its media type.
+fn summaries() -> Vec<(Vec<u8>, String)> {
+    let mut all = vec![(table().into_bytes(), "text/csv".to_owned())];
+    for (bytes, mime) in all.clone() {
+        for depth in [Depth::Warm, Depth::Cold] {
+            let degraded = degrade(&bytes, &mime, depth, &Params::default(), &Limits::default());
+            let Content::Bytes(less) = degraded.content else { panic!("{mime}: {:?}", degraded.note) };
+            all.push((less, degraded.media_type));
+        }
+    }
+    all
 }
 
 fn assert_usable(degraded: &Degraded, depth: Depth, input: &[u8]) {
@@ -123,6 +145,23 @@ proptest! {
     }
 
     #[test]
+    fn any_damage_to_a_summary_or_its_source(
+        (mut bytes, mime) in proptest::sample::select(summaries()),
+        flips in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..6),
+        len in any::<proptest::sample::Index>(),
+        is_cut in any::<bool>(),
+    ) {
+        for (at, value) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if is_cut {
+            bytes.truncate(len.index(bytes.len() + 1));
+        }
+        assert_survives(&bytes, &mime);
+    }
+
+    #[test]
     fn a_head_of_any_length(cut in 0..HEAD_BYTES_MAX + 10, fill in any::<u8>()) {
         let mut head = vec![fill; cut];
         for (at, byte) in head.iter_mut().enumerate().step_by(97) {
@@ -159,4 +198,35 @@ fn the_seeds_are_valid() {
     else {
         panic!("a trace was expected");
     };
+}
+
+/// Real files, cut and with bits flipped at places spread over them. `PATINA_LONG_TESTS=1` tries thousands.
+#[test]
+fn damaged_copies_of_every_sample_are_survived() {
+    let copies = if std::env::var_os("PATINA_LONG_TESTS").is_some() { 400 } else { 3 };
+    let folder = format!("{}/../samples", env!("CARGO_MANIFEST_DIR"));
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let bytes = std::fs::read(&path).unwrap();
+        let media = detect(&bytes[..bytes.len().min(HEAD_BYTES_MAX)], &name);
+        for copy in 0..copies {
+            let mut damaged = bytes.clone();
+            let place = |salt: usize| (copy * 7919 + salt * 104_729 + 13) * 31 % bytes.len();
+            if copy % 3 == 0 {
+                damaged.truncate(place(0));
+            } else {
+                // The headers at both ends are where damage does most.
+                (0..8).for_each(|salt| damaged[place(salt)] ^= 1 << (salt % 8));
+                let near = place(9) % 512;
+                damaged[near % bytes.len()] ^= 1 << (copy % 8);
+                damaged[bytes.len() - 1 - near % bytes.len()] ^= 1 << (copy % 8);
+            }
+            let depth = DEPTHS[copy % 3];
+            let degraded = degrade(&damaged, &media.mime, depth, &Params::default(), &Limits::default());
+            assert_usable(&degraded, depth, &damaged);
+            let note = degraded.note.unwrap_or_default();
+            assert!(!note.contains("failed inside"), "{name}, copy {copy}: {note}");
+        }
+    }
 }

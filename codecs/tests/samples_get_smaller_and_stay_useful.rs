@@ -39,7 +39,9 @@ fn to(bytes: &[u8], mime: &str, depth: Depth) -> Degraded {
 
 /// Whether this build has a codec that makes the type smaller at warm.
 fn shrinks_at_warm(kind: Kind, mime: &str) -> bool {
-    kind == Kind::Text || mime == "image/jpeg" || kind == Kind::Image && cfg!(feature = "images")
+    matches!(kind, Kind::Text | Kind::Table)
+        || mime == "image/jpeg"
+        || kind == Kind::Image && cfg!(feature = "images")
 }
 
 #[test]

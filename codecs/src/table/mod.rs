@@ -1,0 +1,180 @@
+//! Tables: statistics of every column, and rows to look at.
+//!
+//! # Invariants
+//!
+//! - What is written as rows is the table's own rows, with the table's own separator.
+//! - Cold is made from what warm holds, the trace from what cold holds: a later stage never says more, and a table
+//!   that went through warm ends as the same cold form as one that did not.
+//! - One pass over the text and a sort a column: O(n log n) time, O(n) memory, both bounded by [`Limits`].
+//!
+//! A table whose rows are in the order of a time column is a series: it is down-sampled into buckets of time.
+//!
+//! # Example
+//!
+//! A year of hourly temperatures (193 kB) becomes 365 days of least, mean and greatest (18 kB), then 53 weeks (4 kB).
+//!
+//! # The form that is left ([`TABLE_MIME`])
+//!
+//! JSON, documented in docs/codecs.md: `columns` one a line, `series` and `rows` as lines of CSV, so that
+//! `jq -r '.rows | .header, .head[], .sample[], .tail[]'` is CSV again.
+//!
+//! # Fidelity
+//!
+//! Metric `values`: half for the distributions ([`crate::statistics`], mean over the columns), half for single
+//! values: the share of the rows that are kept, or of a series the share of the variance that the bucket means
+//! explain, whichever is more. Ranges alone, in the trace, count a twentieth of their distribution.
+//!
+//! [`Limits`]: crate::Limits
+
+mod dialect;
+mod series;
+mod summary;
+
+use std::borrow::Cow;
+
+use crate::degrade::Depth;
+use crate::media::MediaType;
+use crate::params::Limits;
+use crate::registry::{Codec, Input, Outcome, Refusal};
+use crate::statistics::{Stats, sampling};
+use crate::text::encoding::{self, Encoding};
+use series::Series;
+use summary::{Column, Rows, Summary};
+
+/// The media type of what is left of a table.
+pub const TABLE_MIME: &str = "application/vnd.patina.table+json";
+
+pub(crate) static TABLE: Table = Table;
+
+const METRIC: &str = "values";
+const HEAD_ROWS: usize = 10;
+/// One row in this many is in the sample, …
+const SAMPLE_ONE_IN: usize = 10;
+/// … but not more than this many.
+const SAMPLE_ROWS_MAX: usize = 1000;
+/// A series already shows its course.
+const SAMPLE_ROWS_MAX_IN_SERIES: usize = 50;
+
+/// The rows of a table, wherever they come from.
+pub(crate) struct Grid {
+    pub(crate) header: Option<Vec<String>>,
+    pub(crate) rows: Vec<csv::StringRecord>,
+    /// Cells a row has, at most.
+    pub(crate) columns: usize,
+    pub(crate) separator: u8,
+}
+
+pub(crate) struct Table;
+
+impl Codec for Table {
+    fn id(&self) -> &'static str {
+        "table"
+    }
+
+    fn version(&self) -> u16 {
+        1
+    }
+
+    fn accepts(&self, media: &MediaType) -> bool {
+        matches!(media.mime.as_ref(), "text/csv" | "text/tab-separated-values" | TABLE_MIME)
+    }
+
+    fn degrade(&self, input: &Input<'_>) -> Result<Outcome, Refusal> {
+        let len_bytes = input.bytes.len() as u64;
+        if len_bytes > input.limits.text_bytes {
+            return Err(Refusal::new(format!("{len_bytes} bytes are more than {}", input.limits.text_bytes)));
+        }
+        if input.media.mime == TABLE_MIME {
+            let value = serde_json::from_slice(input.bytes)
+                .map_err(|error| Refusal::new(format!("is no summary of a table: {error}")))?;
+            let summary = Summary::read(&value).ok_or_else(|| Refusal::new("is no summary of a table"))?;
+            return Ok(outcome(&summary, true, input.depth));
+        }
+        let (text, encoding) = encoding::decode(input.bytes).ok_or_else(|| Refusal::new("is no text"))?;
+        let grid = dialect::read(&text, input.limits)?;
+        let mut outcome = outcome(&summarised(&grid), false, input.depth);
+        if let (Outcome::Bytes { note: Some(note), .. }, true) = (&mut outcome, encoding != Encoding::Utf8) {
+            note.push_str(&format!("; {} became UTF-8", encoding.as_str()));
+        }
+        Ok(outcome)
+    }
+}
+
+/// What is left at a depth of what warm holds, or of a former summary.
+fn outcome(summary: &Summary, is_summary: bool, depth: Depth) -> Outcome {
+    let was = if is_summary { summary.fidelity() } else { 1.0 };
+    let share = |now: f64| if was > 0.0 { (now / was).min(1.0) } else { 0.0 };
+    let less = match depth {
+        Depth::Warm if is_summary => {
+            return Outcome::Keep { note: Some("is already only a summary".to_owned()) };
+        }
+        Depth::Warm => Cow::Borrowed(summary),
+        Depth::Cold => Cow::Owned(summary.reduced()),
+        Depth::Trace => {
+            let (json, fidelity) = summary.reduced().trace();
+            return Outcome::Trace { json, fidelity: share(fidelity), metric: METRIC, note: None };
+        }
+    };
+    Outcome::Bytes {
+        bytes: less.write().into_bytes(),
+        mime: TABLE_MIME.to_owned(),
+        fidelity: share(less.fidelity()),
+        metric: METRIC,
+        params: less.params(),
+        note: Some(less.note()),
+    }
+}
+
+/// All that warm holds.
+pub(crate) fn summarised(grid: &Grid) -> Summary {
+    let separator = grid.separator;
+    let name = |at: usize| {
+        let given = grid.header.as_ref().and_then(|header| header.get(at)).map(|name| name.trim());
+        given.filter(|name| !name.is_empty()).map_or_else(|| format!("column {}", at + 1), str::to_owned)
+    };
+    let is_comma_decimal = separator != b',';
+    let columns: Vec<Column> = (0..grid.columns)
+        .map(|at| {
+            let name = name(at);
+            let cells = grid.rows.iter().map(|row| Cow::Borrowed(row.get(at).unwrap_or_default()));
+            let stats = Stats::of(&name, cells, is_comma_decimal);
+            Column { name, stats }
+        })
+        .collect();
+    let series = Series::of(&grid.rows, &columns, is_comma_decimal);
+    let sample_max = if series.is_some() { SAMPLE_ROWS_MAX_IN_SERIES } else { SAMPLE_ROWS_MAX };
+    let rows = rows_to_see(grid, (grid.rows.len() / SAMPLE_ONE_IN).min(sample_max));
+    Summary { rows_in_all: grid.rows.len() as u64, separator: char::from(separator), columns, series, rows }
+}
+
+/// Head, tail, and a sample of what lies between.
+fn rows_to_see(grid: &Grid, sample_rows: usize) -> Rows {
+    let count = grid.rows.len();
+    let line =
+        |at: usize| grid.rows.get(at).map(|row| line_of(row.iter(), grid.separator)).unwrap_or_default();
+    let head_end = HEAD_ROWS.min(count);
+    let tail_start = count.saturating_sub(HEAD_ROWS).max(head_end);
+    let between = sampling::chosen(tail_start - head_end, sample_rows);
+    Rows {
+        header: grid.header.as_ref().map(|header| line_of(header.iter().map(String::as_str), grid.separator)),
+        head: (0..head_end).map(line).collect(),
+        sample: between.into_iter().map(|at| line(head_end + at)).collect(),
+        tail: (tail_start..count).map(line).collect(),
+    }
+}
+
+/// One line of CSV, without its end.
+fn line_of<'a>(cells: impl Iterator<Item = &'a str>, separator: u8) -> String {
+    let mut writer = csv::WriterBuilder::new().delimiter(separator).from_writer(Vec::new());
+    let mut line = match writer.write_record(cells) {
+        Ok(()) => {
+            writer.into_inner().ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+        }
+        Err(_) => String::new(),
+    };
+    line.truncate(line.trim_end_matches('\n').len());
+    line
+}
+
+#[cfg(test)]
+mod tests;
