@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::json::JSON_MIME;
+use crate::log::LOG_MIME;
 use crate::table::TABLE_MIME;
 
 /// The coarse type of an object, as the column `type` and policies name it.
@@ -81,8 +83,8 @@ impl Kind {
         let mime = essence(mime);
         match mime.as_ref() {
             "text/plain" | "text/markdown" | "text/html" | "application/xhtml+xml" => Self::Text,
-            "text/x-log" => Self::Log,
-            "application/json" | "application/x-ndjson" | "application/geo+json" => Self::Json,
+            "text/x-log" | LOG_MIME => Self::Log,
+            "application/json" | "application/x-ndjson" | "application/geo+json" | JSON_MIME => Self::Json,
             "text/csv" | "text/tab-separated-values" | "application/vnd.ms-excel" | TABLE_MIME => Self::Table,
             "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
             | "application/vnd.oasis.opendocument.spreadsheet" => Self::Table,

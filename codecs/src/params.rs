@@ -104,11 +104,15 @@ impl Params {
 pub struct Limits {
     /// Bytes of an input that a codec will parse; a larger one stays as it is until the trace.
     pub input_bytes: u64,
-    /// Rows of a table.
+    /// Rows of a table, records of a log.
     pub rows: u64,
     /// Columns of a table.
     pub columns: u64,
-    /// Bytes of a text or a table that will be summarised; a larger one stays as it is until the trace.
+    /// Values of a JSON document, objects and arrays among them.
+    pub values: u64,
+    /// Objects and arrays of JSON inside each other; 127 at most.
+    pub nesting: u32,
+    /// Bytes of a text, a table, a log or JSON that will be summarised; a larger one stays as it is until the trace.
     pub text_bytes: u64,
     /// Pixels of a picture (width × height).
     pub pixels: u64,
@@ -125,6 +129,8 @@ impl Default for Limits {
             text_bytes: 32 << 20,
             rows: 1_000_000,
             columns: 4096,
+            values: 2_000_000,
+            nesting: 127,
             pixels: 100_000_000,
             side_px: 16_384,
             output_bytes: 128 << 20,

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::degrade::Depth;
 use crate::media::MediaType;
 use crate::params::{Limits, Params};
-use crate::{image, metadata, opaque, table, text};
+use crate::{image, json, log, metadata, opaque, table, text};
 
 /// What a codec is given.
 pub(crate) struct Input<'a> {
@@ -63,8 +63,15 @@ pub(crate) trait Codec: Sync {
 }
 
 /// Every codec, the most specific first, the safest last.
-static CODECS: &[&dyn Codec] =
-    &[&metadata::METADATA, &image::IMAGE, &table::TABLE, &text::TEXT, &opaque::OPAQUE];
+static CODECS: &[&dyn Codec] = &[
+    &metadata::METADATA,
+    &image::IMAGE,
+    &table::TABLE,
+    &json::JSON,
+    &log::LOG,
+    &text::TEXT,
+    &opaque::OPAQUE,
+];
 
 /// The codecs that know the type, in the order in which to ask them.
 pub(crate) fn chain(media: &MediaType) -> impl Iterator<Item = &'static dyn Codec> {

@@ -4,14 +4,15 @@
 #![expect(clippy::disallowed_methods, reason = "the samples are files")]
 
 use patina_codecs::{
-    Content, Degraded, Depth, HEAD_BYTES_MAX, Limits, METADATA_MIME, Params, TABLE_MIME, TRACE_BYTES_MAX,
+    Content, Degraded, Depth, HEAD_BYTES_MAX, JSON_MIME, LOG_MIME, Limits, METADATA_MIME, Params, TABLE_MIME,
+    TRACE_BYTES_MAX,
 };
 use patina_codecs::{degrade, detect};
 use proptest::prelude::*;
 
 const DEPTHS: [Depth; 3] = [Depth::Warm, Depth::Cold, Depth::Trace];
 
-const MIMES: [&str; 18] = [
+const MIMES: [&str; 20] = [
     "image/jpeg",
     "image/png",
     "image/gif",
@@ -26,6 +27,8 @@ const MIMES: [&str; 18] = [
     "text/csv",
     "text/tab-separated-values",
     TABLE_MIME,
+    LOG_MIME,
+    JSON_MIME,
     "application/json",
     "application/zip",
     METADATA_MIME,
@@ -70,7 +73,17 @@ fn table() -> String {
 
 /// Larger files that have summaries, with those summaries; each with its media type.
 fn summaries() -> Vec<(Vec<u8>, String)> {
-    let mut all = vec![(table().into_bytes(), "text/csv".to_owned())];
+    let json =
+        table().lines().map(|line| format!("{{\"row\":{line:?},\"of\":[1,null]}}\n")).collect::<String>();
+    let level = |n: usize| if n.is_multiple_of(20) { "ERROR" } else { "INFO" };
+    let log: String = table()
+        .lines()
+        .enumerate()
+        .map(|(n, line)| line.replace(',', &format!(" {} count ", level(n))) + "\n")
+        .collect();
+    let sources = [(table(), "text/csv"), (json, "application/x-ndjson"), (log, "text/x-log")];
+    let mut all: Vec<(Vec<u8>, String)> =
+        sources.into_iter().map(|(text, mime)| (text.into_bytes(), mime.to_owned())).collect();
     for (bytes, mime) in all.clone() {
         for depth in [Depth::Warm, Depth::Cold] {
             let degraded = degrade(&bytes, &mime, depth, &Params::default(), &Limits::default());

@@ -58,6 +58,8 @@ impl Cell {
 }
 
 const MS_A_DAY: i64 = 86_400_000;
+/// 1970-01-05: weeks begin as they do.
+const MONDAY_MS: i64 = 4 * MS_A_DAY;
 /// From 2001 to 2096, in seconds.
 const EPOCH_SECONDS: std::ops::Range<f64> = 978_307_200.0..4_000_000_000.0;
 
@@ -187,6 +189,12 @@ fn clock_ms(clock: &str) -> Option<i64> {
         _ => return None,
     };
     Some((hours * 3600 + (minutes - offset_min) * 60 + seconds) * 1000 + fraction_ms)
+}
+
+/// Where the stretch of this width begins that a time falls into; narrow stretches nest in wide ones.
+pub(crate) fn stretch_start(ms: i64, width_s: u64) -> i64 {
+    let width_ms = i64::try_from(width_s).unwrap_or(i64::MAX).saturating_mul(1000).max(1);
+    ms.saturating_sub(MONDAY_MS).div_euclid(width_ms).saturating_mul(width_ms).saturating_add(MONDAY_MS)
 }
 
 fn digits(text: &str, len_max: usize) -> Option<i64> {

@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use crate::readable::{Members, count_of, list_of, number, share, share_of, text_of};
+use crate::trace::cut;
 use cells::{Cell, Ty};
 
 /// Steps between the quantiles at warm and at cold; the first is a multiple of the second.
@@ -32,9 +33,12 @@ const TOP_COLD: usize = 8;
 /// A longer value is not listed.
 const TOP_CHARS_MAX: usize = 80;
 /// Of numbers and times only those are listed that are one of this many, …
-const TOP_NUMBER_ONE_IN: u64 = 200;
+const TOP_NUMBER_ONE_IN: u64 = 50;
 /// … and of other values one of this many.
 const TOP_TEXT_ONE_IN: u64 = 1000;
+/// A range alone, or what else a trace has room for, is this share of what it is taken from.
+pub(crate) const RANGE_WORTH: f64 = 0.05;
+const BRIEF_CHARS_MAX: usize = 40;
 /// A value is frequent when it is one of this many.
 const OFTEN_ONE_IN: u64 = 20;
 /// One odd cell in this many does not make a column of numbers text.
@@ -130,8 +134,19 @@ impl Stats {
         less
     }
 
-    /// The least and the greatest, for a person.
-    pub(crate) fn range(&self) -> Option<String> {
+    /// `latitude number 7.36722 to 71.2854`, `state text, often AK`: the column in a few words.
+    pub(crate) fn brief(&self, name: &str) -> String {
+        let mut brief = format!("{} {}", cut(name, BRIEF_CHARS_MAX), self.ty.as_str());
+        match (self.range(), self.most_frequent()) {
+            (Some(range), _) => brief.push_str(&format!(" {range}")),
+            (None, Some(value)) => brief.push_str(&format!(", often {}", cut(value, BRIEF_CHARS_MAX))),
+            _ => {}
+        }
+        brief
+    }
+
+    /// The least and the greatest.
+    fn range(&self) -> Option<String> {
         let numbers = self.numbers.as_ref()?;
         let (least, greatest) = (numbers.quantiles.first()?, numbers.quantiles.last()?);
         let shown = |value: f64| match self.shown(value) {
@@ -142,9 +157,14 @@ impl Stats {
     }
 
     /// The most frequent value, if it is frequent.
-    pub(crate) fn most_frequent(&self) -> Option<&str> {
+    fn most_frequent(&self) -> Option<&str> {
         let (value, count) = self.top.first()?;
         (count.saturating_mul(OFTEN_ONE_IN) >= self.values).then_some(value.as_str())
+    }
+
+    /// Different values.
+    pub(crate) fn distinct(&self) -> u64 {
+        self.distinct
     }
 
     fn shown(&self, value: f64) -> Value {

@@ -32,11 +32,11 @@ mod summary;
 
 use std::borrow::Cow;
 
-use crate::degrade::Depth;
 use crate::media::MediaType;
 use crate::params::Limits;
 use crate::registry::{Codec, Input, Outcome, Refusal};
 use crate::statistics::{Stats, sampling};
+use crate::summarised;
 use crate::text::encoding::{self, Encoding};
 use series::Series;
 use summary::{Column, Rows, Summary};
@@ -46,7 +46,6 @@ pub const TABLE_MIME: &str = "application/vnd.patina.table+json";
 
 pub(crate) static TABLE: Table = Table;
 
-const METRIC: &str = "values";
 const HEAD_ROWS: usize = 10;
 /// One row in this many is in the sample, …
 const SAMPLE_ONE_IN: usize = 10;
@@ -88,11 +87,11 @@ impl Codec for Table {
             let value = serde_json::from_slice(input.bytes)
                 .map_err(|error| Refusal::new(format!("is no summary of a table: {error}")))?;
             let summary = Summary::read(&value).ok_or_else(|| Refusal::new("is no summary of a table"))?;
-            return Ok(outcome(&summary, true, input.depth));
+            return Ok(summarised::outcome(&summary, true, input.depth));
         }
         let (text, encoding) = encoding::decode(input.bytes).ok_or_else(|| Refusal::new("is no text"))?;
         let grid = dialect::read(&text, input.limits)?;
-        let mut outcome = outcome(&summarised(&grid), false, input.depth);
+        let mut outcome = summarised::outcome(&summary_of(&grid), false, input.depth);
         if let (Outcome::Bytes { note: Some(note), .. }, true) = (&mut outcome, encoding != Encoding::Utf8) {
             note.push_str(&format!("; {} became UTF-8", encoding.as_str()));
         }
@@ -100,33 +99,8 @@ impl Codec for Table {
     }
 }
 
-/// What is left at a depth of what warm holds, or of a former summary.
-fn outcome(summary: &Summary, is_summary: bool, depth: Depth) -> Outcome {
-    let was = if is_summary { summary.fidelity() } else { 1.0 };
-    let share = |now: f64| if was > 0.0 { (now / was).min(1.0) } else { 0.0 };
-    let less = match depth {
-        Depth::Warm if is_summary => {
-            return Outcome::Keep { note: Some("is already only a summary".to_owned()) };
-        }
-        Depth::Warm => Cow::Borrowed(summary),
-        Depth::Cold => Cow::Owned(summary.reduced()),
-        Depth::Trace => {
-            let (json, fidelity) = summary.reduced().trace();
-            return Outcome::Trace { json, fidelity: share(fidelity), metric: METRIC, note: None };
-        }
-    };
-    Outcome::Bytes {
-        bytes: less.write().into_bytes(),
-        mime: TABLE_MIME.to_owned(),
-        fidelity: share(less.fidelity()),
-        metric: METRIC,
-        params: less.params(),
-        note: Some(less.note()),
-    }
-}
-
 /// All that warm holds.
-pub(crate) fn summarised(grid: &Grid) -> Summary {
+pub(crate) fn summary_of(grid: &Grid) -> Summary {
     let separator = grid.separator;
     let name = |at: usize| {
         let given = grid.header.as_ref().and_then(|header| header.get(at)).map(|name| name.trim());

@@ -15,8 +15,6 @@ const ROWS_A_BUCKET_MIN: usize = 4;
 const BUCKETS_WARM: usize = 400;
 const BUCKETS_COLD: usize = 64;
 const COLUMNS_MAX: usize = 16;
-/// 1970-01-05.
-const MONDAY_MS: i64 = 4 * 86_400_000;
 /// A second to a year; each divides those above it, months and years as 30 and 360 days.
 const WIDTHS_S: [u64; 14] =
     [1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400, 604_800, 2_592_000, 7_776_000, 31_104_000, 311_040_000];
@@ -196,10 +194,7 @@ fn width_s(times: &[i64], buckets_max: usize) -> Option<u64> {
 
 /// `finer` is in the order of time. O(n).
 fn gathered(finer: &[Bucket], width_s: u64) -> Vec<Bucket> {
-    let width_ms = width_s as i64 * 1000;
-    let start = |ms: i64| {
-        ms.saturating_sub(MONDAY_MS).div_euclid(width_ms).saturating_mul(width_ms).saturating_add(MONDAY_MS)
-    };
+    let start = |ms: i64| cells::stretch_start(ms, width_s);
     finer
         .chunk_by(|a, b| start(a.from_ms) == start(b.from_ms))
         .filter_map(|run| {

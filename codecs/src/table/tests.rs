@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::degrade::{Content, Degraded, degrade};
+use crate::degrade::{Content, Degraded, Depth, degrade};
 use crate::params::Params;
 
 fn to(bytes: &[u8], mime: &str, depth: Depth) -> Degraded {

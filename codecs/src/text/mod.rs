@@ -8,8 +8,8 @@
 //! - Warm and cold differ only in how much may stay, so a cold text says no more than a warm one.
 //! - The output is UTF-8 text, and can be degraded again.
 //!
-//! Prose (plain, Markdown, HTML as its visible text) is cut into Unicode sentences (UAX #29); source code
-//! and logs are cut into lines, among which declarations, comments and errors weigh more.
+//! Prose (plain, Markdown, HTML as its visible text) is cut into Unicode sentences (UAX #29); source code is cut
+//! into lines, among which declarations and comments weigh more.
 //!
 //! # Example
 //!
@@ -56,7 +56,7 @@ impl Codec for Text {
     }
 
     fn accepts(&self, media: &MediaType) -> bool {
-        matches!(media.kind, Kind::Text | Kind::Code | Kind::Log)
+        matches!(media.kind, Kind::Text | Kind::Code)
     }
 
     fn degrade(&self, input: &Input<'_>) -> Result<Outcome, Refusal> {
@@ -92,14 +92,12 @@ impl Codec for Text {
 enum Form {
     Prose,
     Code,
-    Log,
 }
 
 impl Form {
     fn of(media: &MediaType) -> Self {
         match media.kind {
             Kind::Code => Self::Code,
-            Kind::Log => Self::Log,
             _ => Self::Prose,
         }
     }
@@ -140,7 +138,6 @@ impl<'a> Reading<'a> {
         let units = match form {
             Form::Prose => prose::units(text),
             Form::Code => lines::of_code(text),
-            Form::Log => lines::of_log(text),
         };
         let weights = Weights::of(&units);
         Self { text, form, units, weights }

@@ -167,18 +167,6 @@ fn code_keeps_its_declarations_before_its_details() {
 }
 
 #[test]
-fn a_log_keeps_its_errors() {
-    let line = |i: usize| match i {
-        137 => "2024-05-01T10:00:00Z ERROR disk sda failed: bad sector 77\n".to_owned(),
-        i => format!("2024-05-01T10:{:02}:{:02}Z INFO request {i} served in 5 ms\n", i / 60, i % 60),
-    };
-    let log: String = (0..300).map(line).collect();
-    let cold = to(log.as_bytes(), "text/x-log", Depth::Cold);
-    assert!(summary(&cold).contains("bad sector 77"), "{}", summary(&cold));
-    assert_eq!(cold.media_type, "text/x-log");
-}
-
-#[test]
 fn bytes_that_are_no_text_are_kept() {
     let kept = to(&[0, 159, 146, 150, 0, 1, 2, 3], "text/plain", Depth::Cold);
     assert_eq!(kept.content, Content::Same);
