@@ -58,6 +58,7 @@ mod registry;
 mod statistics;
 mod summarised;
 mod table;
+mod tensor;
 mod text;
 mod trace;
 

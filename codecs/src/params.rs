@@ -118,6 +118,8 @@ pub struct Limits {
     pub pixels: u64,
     /// Pixels of a picture's side.
     pub side_px: u32,
+    /// Tensors of a file, entries of an archive.
+    pub entries: u64,
     /// Bytes of an output; a codec that gives more is not used.
     pub output_bytes: u64,
 }
@@ -133,6 +135,7 @@ impl Default for Limits {
             nesting: 127,
             pixels: 100_000_000,
             side_px: 16_384,
+            entries: 10_000,
             output_bytes: 128 << 20,
         }
     }

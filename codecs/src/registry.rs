@@ -5,7 +5,7 @@ use std::fmt;
 use crate::degrade::Depth;
 use crate::media::MediaType;
 use crate::params::{Limits, Params};
-use crate::{image, json, log, metadata, opaque, table, text};
+use crate::{image, json, log, metadata, opaque, table, tensor, text};
 
 /// What a codec is given.
 pub(crate) struct Input<'a> {
@@ -69,6 +69,7 @@ static CODECS: &[&dyn Codec] = &[
     &table::TABLE,
     &json::JSON,
     &log::LOG,
+    &tensor::TENSOR,
     &text::TEXT,
     &opaque::OPAQUE,
 ];

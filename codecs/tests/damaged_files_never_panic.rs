@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 const DEPTHS: [Depth; 3] = [Depth::Warm, Depth::Cold, Depth::Trace];
 
-const MIMES: [&str; 20] = [
+const MIMES: [&str; 22] = [
     "image/jpeg",
     "image/png",
     "image/gif",
@@ -30,6 +30,8 @@ const MIMES: [&str; 20] = [
     LOG_MIME,
     JSON_MIME,
     "application/json",
+    "application/x-npy",
+    "application/x-safetensors",
     "application/zip",
     METADATA_MIME,
     "",
@@ -84,6 +86,11 @@ fn summaries() -> Vec<(Vec<u8>, String)> {
     let sources = [(table(), "text/csv"), (json, "application/x-ndjson"), (log, "text/x-log")];
     let mut all: Vec<(Vec<u8>, String)> =
         sources.into_iter().map(|(text, mime)| (text.into_bytes(), mime.to_owned())).collect();
+    let mut npy = b"\x93NUMPY\x01\0v\0{'descr': '<f8', 'fortran_order': False, 'shape': (50, 4), }".to_vec();
+    npy.resize(127, b' ');
+    npy.push(b'\n');
+    npy.extend((0..200).flat_map(|n| (f64::from(n) / 7.0).to_le_bytes()));
+    all.push((npy, "application/x-npy".to_owned()));
     for (bytes, mime) in all.clone() {
         for depth in [Depth::Warm, Depth::Cold] {
             let degraded = degrade(&bytes, &mime, depth, &Params::default(), &Limits::default());

@@ -39,7 +39,7 @@ fn to(bytes: &[u8], mime: &str, depth: Depth) -> Degraded {
 
 /// Whether this build has a codec that makes the type smaller at warm.
 fn shrinks_at_warm(kind: Kind, mime: &str) -> bool {
-    matches!(kind, Kind::Text | Kind::Table | Kind::Json | Kind::Log)
+    matches!(kind, Kind::Text | Kind::Table | Kind::Json | Kind::Log | Kind::Tensor)
         || mime == "image/jpeg"
         || kind == Kind::Image && cfg!(feature = "images")
 }
