@@ -405,8 +405,8 @@ impl Db {
 
     /// The blob files of `contents`, with the live bytes of each.
     ///
-    /// Live is what the newest versions of the keys refer to, and what older ones below level 0 do until the next merge drops them:
-    /// about a tenth at most. Garbage is never overestimated but for a snapshot's sake.
+    /// Live is what the newest versions of the keys refer to; and, until the next merges drop them, what older versions below level 0 and
+    /// versions that a range deletion hides do. So garbage may be underestimated, and is not overestimated but for a snapshot's sake.
     ///
     /// Complexity: O(tables, and entries in memtables and level 0); no blob is read.
     ///
