@@ -23,6 +23,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The longest key, in bytes.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// users.put(vec![7; KEY_BYTES_MAX], "longest")?;
+/// assert_eq!(users.put(vec![7; KEY_BYTES_MAX + 1], "").unwrap_err().kind(), ErrorKind::InvalidArgument);
+/// # Ok::<(), Error>(())
+/// ```
 pub const KEY_BYTES_MAX: usize = (64 << 10) - 1;
 
 /// One write of a batch.
@@ -61,6 +70,20 @@ pub(crate) enum Requirement {
 /// A blob that was appended to a bin and waits for the batch that makes it visible; see [`crate::Db::append_blob`].
 ///
 /// While one is alive its blob file cannot be compacted. Dropped without a batch, the bytes become garbage.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// # let bin = Bin { class: 0, due_ms: u64::MAX };
+/// let blob = db.append_blob(&users, bin, b"picture", &[7; 5000], Compression::Dense)?;
+/// assert_eq!(users.get(b"picture")?, None);
+/// let mut batch = db.batch();
+/// batch.put_blob(&users, "picture", &blob);
+/// db.write(batch, Durability::Sync)?;
+/// assert_eq!(users.get(b"picture")?.unwrap().len(), 5000);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone)]
 pub struct PendingBlob {
     pub(crate) inner: Arc<PendingInner>,
@@ -85,11 +108,31 @@ impl PendingBlob {
     }
 
     /// Where the blob is.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let blob = db.append_blob(&users, bin, b"picture", &[7; 5000], Compression::None)?;
+    /// assert_eq!(blob.blob_ref().len, 5000);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn blob_ref(&self) -> BlobRef {
         self.inner.blob
     }
 
     /// The key that it was appended under.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let blob = db.append_blob(&users, bin, b"picture", b"bytes", Compression::None)?;
+    /// assert_eq!(blob.key(), "picture");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn key(&self) -> &Bytes {
         &self.inner.key
     }
@@ -124,12 +167,37 @@ pub struct WriteBatch {
 
 impl WriteBatch {
     /// Sets a key.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let mut batch = db.batch();
+    /// batch.put(&users, "alice", "30");
+    /// batch.put(&users, "bob", "25");
+    /// db.write(batch, Durability::Sync)?;
+    /// assert_eq!(users.get(b"bob")?.unwrap(), "25");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn put(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         let (key, value) = (key.into(), value.into());
         self.ops.push(Op { kind: Kind::Value, keyspace: keyspace.id(), key, value });
     }
 
     /// Sets a key to a blob that was appended under that key of that keyspace.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let blob = db.append_blob(&users, bin, b"picture", b"bytes", Compression::None)?;
+    /// let mut batch = db.batch();
+    /// batch.put_blob(&users, "picture", &blob);
+    /// db.write(batch, Durability::Sync)?;
+    /// assert_eq!(users.get(b"picture")?.unwrap(), "bytes");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn put_blob(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, blob: &PendingBlob) {
         let value = blob.inner.blob.encode().into();
         self.ops.push(Op { kind: Kind::BlobRef, keyspace: keyspace.id(), key: key.into(), value });
@@ -137,6 +205,18 @@ impl WriteBatch {
     }
 
     /// Removes a key; it need not be there.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// let mut batch = db.batch();
+    /// batch.delete(&users, "alice");
+    /// db.write(batch, Durability::Sync)?;
+    /// assert_eq!(users.get(b"alice")?, None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn delete(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
         let key = key.into();
         self.ops.push(Op { kind: Kind::Tombstone, keyspace: keyspace.id(), key, value: Bytes::new() });
@@ -166,11 +246,38 @@ impl WriteBatch {
     }
 
     /// Commits only if the key is not there.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let insert = |age: &'static str| {
+    ///     let mut batch = db.batch();
+    ///     batch.require_absent(&users, "alice");
+    ///     batch.put(&users, "alice", age);
+    ///     db.write(batch, Durability::Sync)
+    /// };
+    /// insert("30")?;
+    /// assert_eq!(insert("31").unwrap_err().kind(), ErrorKind::Conflict);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn require_absent(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
         self.requirements.push(Requirement::Absent { keyspace: keyspace.id(), key: key.into() });
     }
 
     /// Commits only if the key is there, and was last written at `seqno`.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let version = users.put("alice", "30")?;
+    /// let mut batch = db.batch();
+    /// batch.require_version(&users, "alice", version);
+    /// batch.put(&users, "alice", "31");
+    /// db.write(batch, Durability::Sync)?;
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn require_version(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, seqno: Seqno) {
         self.requirements.push(Requirement::Version { keyspace: keyspace.id(), key: key.into(), seqno });
     }
@@ -178,6 +285,18 @@ impl WriteBatch {
     /// Commits only if no key under `prefix` was written or removed after the snapshot was taken.
     ///
     /// Complexity: the entries under the prefix that are in memtables and tables younger than the snapshot.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let before = db.snapshot();
+    /// users.put("team/alice", "30")?;
+    /// let mut batch = db.batch();
+    /// batch.require_unchanged(&users, "team/", &before);
+    /// assert_eq!(db.write(batch, Durability::Sync).unwrap_err().kind(), ErrorKind::Conflict);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn require_unchanged(&mut self, keyspace: &Keyspace, prefix: impl Into<Bytes>, since: &Snapshot) {
         let prefix = prefix.into();
         self.requirements.push(Requirement::Unchanged {
@@ -188,11 +307,28 @@ impl WriteBatch {
     }
 
     /// Writes in the batch.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let mut batch = db.batch();
+    /// batch.put(&users, "alice", "30");
+    /// assert_eq!(batch.len(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.ops.len()
     }
 
     /// Whether it writes nothing.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// assert!(db.batch().is_empty());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.ops.is_empty()
     }

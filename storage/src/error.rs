@@ -9,9 +9,27 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What storage calls return.
+///
+/// ```
+/// fn age(users: &patina_storage::Keyspace) -> patina_storage::Result<Option<u8>> {
+///     Ok(users.get(b"age")?.map(|bytes| bytes[0]))
+/// }
+/// ```
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What the caller can do about an [`Error`].
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// match users.put("alice", "30") {
+///     Ok(seqno) => println!("written as {seqno}"),
+///     Err(error) if error.kind() == ErrorKind::NoSpace => println!("free some space: {error}"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -42,6 +60,12 @@ pub enum ErrorKind {
 }
 
 /// A failed storage call: its kind, a message for a person, and the cause.
+///
+/// ```
+/// # use patina_storage::*;
+/// let error = Options { block_bytes: 1, ..Options::default() }.validate().unwrap_err();
+/// assert_eq!(error.to_string(), "bad options: block_bytes must be at least 256");
+/// ```
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -89,6 +113,11 @@ impl Error {
     }
 
     /// Wraps an error that the owner of the blobs raised inside a bin compaction.
+    ///
+    /// ```
+    /// let error = patina_storage::Error::owner("the codec gave up".into());
+    /// assert_eq!(error.kind(), patina_storage::ErrorKind::Owner);
+    /// ```
     pub fn owner(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
         Self { source: Some(source), ..Self::new(ErrorKind::Owner, "the owner of a blob failed") }
     }
@@ -108,16 +137,33 @@ impl Error {
     }
 
     /// What the caller can do about it.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// let error = Options { block_bytes: 1, ..Options::default() }.validate().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
     /// The file that it is about, and the offset in it where the bytes are damaged, if it is about one.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// let error = Options { block_bytes: 1, ..Options::default() }.validate().unwrap_err();
+    /// assert_eq!(error.location(), None);
+    /// ```
     pub fn location(&self) -> Option<(&Path, Option<u64>)> {
         self.location.as_deref().map(|(path, offset)| (path.as_path(), *offset))
     }
 
     /// For an error made by [`Error::owner`], what the owner raised.
+    ///
+    /// ```
+    /// let error = patina_storage::Error::owner("the codec gave up".into());
+    /// assert_eq!(error.into_owner_source().unwrap().to_string(), "the codec gave up");
+    /// ```
     pub fn into_owner_source(
         mut self,
     ) -> std::result::Result<Box<dyn std::error::Error + Send + Sync>, Self> {

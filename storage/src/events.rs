@@ -23,6 +23,17 @@ use std::thread::JoinHandle;
 const QUEUE_MAX: usize = 1024;
 
 /// Something that happened. Sizes are in bytes, times in microseconds.
+///
+/// ```
+/// # use patina_storage::*;
+/// fn listen(event: &Event) {
+///     if let Event::BackgroundError { message, .. } = event {
+///         eprintln!("{message}");
+///     }
+/// }
+/// let options = Options { listener: Some(std::sync::Arc::new(listen)), ..Options::default() };
+/// # options.validate().unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

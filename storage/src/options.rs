@@ -189,6 +189,12 @@ fn report(what: &str, rules: &[(bool, &str)]) -> Result<()> {
 }
 
 /// Compression of a table's blocks. A block that would not shrink by 12% stays raw.
+///
+/// ```
+/// use patina_storage::{KeyspaceOptions, TableCompression};
+/// let small = KeyspaceOptions { compression: [TableCompression::Zstd; 7], ..Default::default() };
+/// small.validate().unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum TableCompression {

@@ -10,6 +10,11 @@ use std::cmp::Ordering;
 use std::fmt;
 
 /// The position of a write in commit order. 56 bits: at ten million writes a second it lasts 228 years.
+///
+/// ```
+/// use patina_storage::Seqno;
+/// assert!(Seqno(7) < Seqno(8));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seqno(pub u64);
 
@@ -24,6 +29,10 @@ impl fmt::Display for Seqno {
 }
 
 /// The number that names a file of the database; never used twice.
+///
+/// ```
+/// assert_eq!(patina_storage::FileId(12).to_string(), "12");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u64);
 
@@ -99,6 +108,10 @@ pub(crate) fn cmp_internal(a: (&[u8], Tag), b: (&[u8], Tag)) -> Ordering {
 }
 
 /// When a committed write is safe.
+///
+/// ```
+/// assert_eq!(patina_storage::Durability::default(), patina_storage::Durability::Sync);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
     /// When the call returns, also against power loss.
@@ -110,6 +123,10 @@ pub enum Durability {
 }
 
 /// How hard a blob is compressed. A blob that would not shrink by 12% is stored raw, whatever was asked.
+///
+/// ```
+/// assert_eq!(patina_storage::Compression::default(), patina_storage::Compression::Dense);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
     /// As it is.
@@ -124,6 +141,11 @@ pub enum Compression {
 }
 
 /// The bin that a blob belongs to: what is written together falls due together.
+///
+/// ```
+/// let never_due = patina_storage::Bin { class: 2, due_ms: u64::MAX };
+/// assert_eq!(patina_storage::Bin::for_due(2, 0, u64::MAX), never_due);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bin {
     /// The owner's class; PatinaDB's object store uses the stage.

@@ -29,6 +29,18 @@ use crate::version::{LEVELS, ReadState, Tree};
 use std::sync::Arc;
 
 /// Takes sorted entries, and makes them part of the database as one: see [`Db::ingest`]. Dropped before [`Ingest::finish`] it leaves nothing.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// let mut ingest = db.ingest(&users)?;
+/// ingest.put(b"alice", b"30")?;
+/// ingest.put(b"bob", b"25")?;
+/// ingest.finish()?;
+/// assert_eq!(users.get(b"bob")?.unwrap(), "25");
+/// # Ok::<(), Error>(())
+/// ```
 pub struct Ingest<'a> {
     inner: &'a Inner,
     keyspace: KeyspaceId,
@@ -156,6 +168,17 @@ impl Ingest<'_> {
     }
 
     /// Makes the entries part of the database, durably and all at once. Without entries nothing happens.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let mut ingest = db.ingest(&users)?;
+    /// ingest.put(b"alice", b"30")?;
+    /// let report = ingest.finish()?;
+    /// assert_eq!(report.seqno, db.stats().seqno);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// What the file system refused, or that the keyspace was dropped meanwhile: nothing was ingested then.

@@ -66,6 +66,14 @@ impl Db {
     }
 
     /// The names of the keyspaces, in the order of their making.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// assert_eq!(db.keyspaces(), ["users"]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn keyspaces(&self) -> Vec<String> {
         self.inner.manifest.lock().state.keyspaces.values().map(|(name, _)| name.clone()).collect()
     }
@@ -142,6 +150,14 @@ impl Db {
 
 impl Keyspace {
     /// How it is stored.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// assert_eq!(users.options()?, KeyspaceOptions::default());
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::KeyspaceDropped`].

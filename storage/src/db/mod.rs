@@ -65,6 +65,15 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 /// An open database. Clones are cheap and share it; it closes when the last is dropped (or by [`Db::close`]).
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// let clone = db.clone();
+/// clone.keyspace("users", KeyspaceOptions::default())?;
+/// assert_eq!(db.keyspaces(), ["users"]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Db {
     pub(crate) inner: Arc<Inner>,
@@ -73,6 +82,15 @@ pub struct Db {
 }
 
 /// A keyspace of a database: an ordered map of its own, committed together with the others.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// users.put("alice", "30")?;
+/// assert_eq!(users.get(b"alice")?.unwrap(), "30");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Keyspace {
     id: KeyspaceId,
@@ -230,6 +248,14 @@ impl Inner {
 impl Db {
     /// Opens a database of the operating system's file system, making it if the directory is empty or missing.
     ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let db = Db::open(dir.path().join("data"), Options::default())?;
+    /// db.close()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::NotADatabase`] if the directory holds something else, [`ErrorKind::Locked`] if another process has it
     /// open, [`ErrorKind::Corruption`] if its files are damaged, [`ErrorKind::InvalidArgument`] for bad options.
@@ -238,6 +264,16 @@ impl Db {
     }
 
     /// As [`Db::open`], on any file system.
+    ///
+    /// ```
+    /// use patina_storage::{Db, MemVfs, Options};
+    /// use std::path::Path;
+    /// use std::sync::Arc;
+    ///
+    /// let db = Db::open_with(Arc::new(MemVfs::new()), Path::new("db"), Options::default())?;
+    /// assert!(db.keyspaces().is_empty());
+    /// # Ok::<(), patina_storage::Error>(())
+    /// ```
     pub fn open_with(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Self> {
         let inner = Arc::new(open::open(vfs, dir, options)?);
         let closer = background::start(&inner)?;
@@ -245,11 +281,32 @@ impl Db {
     }
 
     /// An empty batch.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let mut batch = db.batch();
+    /// batch.put(&users, "alice", "30");
+    /// db.write(batch, Durability::Sync)?;
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn batch(&self) -> WriteBatch {
         WriteBatch::default()
     }
 
     /// Commits a batch: all of its writes or, on an error, none. Gives the sequence number of its last write.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let mut batch = db.batch();
+    /// batch.put(&users, "alice", "30");
+    /// let seqno = db.write(batch, Durability::Buffered)?;
+    /// assert_eq!(users.get_versioned(b"alice")?.unwrap().1, seqno);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] if a requirement does not hold; [`ErrorKind::InvalidArgument`] for a key or value over the
@@ -260,6 +317,17 @@ impl Db {
 
     /// Makes every write so far durable against power loss. Many threads may wait on one sync.
     ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let mut batch = db.batch();
+    /// batch.put(&users, "alice", "30");
+    /// db.write(batch, Durability::Buffered)?;
+    /// db.sync()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// After a failed sync the database is read-only until it is opened again.
     pub fn sync(&self) -> Result<()> {
@@ -267,11 +335,31 @@ impl Db {
     }
 
     /// What the database holds now, for as long as the snapshot lives.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let before = db.snapshot();
+    /// users.put("alice", "30")?;
+    /// assert_eq!(before.get(&users, b"alice")?, None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::new(&self.inner)
     }
 
     /// Writes the memtable out as tables, and waits for it.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// db.flush()?;
+    /// assert_eq!(db.stats().keyspaces[0].entries, 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// What the file system refused.
@@ -281,6 +369,17 @@ impl Db {
 
     /// Flushes, then merges each keyspace into one sorted level, dropping what no snapshot can see.
     ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// users.delete("alice")?;
+    /// db.compact()?;
+    /// assert_eq!(db.stats().keyspaces[0].entries, 0);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// What the file system refused, or corruption in a table.
     pub fn compact(&self) -> Result<()> {
@@ -289,6 +388,15 @@ impl Db {
     }
 
     /// Closes the database, reporting what dropping it could not. Other clones give [`ErrorKind::Closed`] on writes from here on.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// db.close()?;
+    /// assert_eq!(users.put("alice", "30").unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// If the last writes could not be made durable.
@@ -303,11 +411,29 @@ impl Keyspace {
     }
 
     /// The database that it belongs to.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.db().flush()?;
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn db(&self) -> &Db {
         &self.db
     }
 
     /// The value of a key. A blob is read, checked and decompressed.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// assert_eq!(users.get(b"alice")?.unwrap(), "30");
+    /// assert_eq!(users.get(b"bob")?, None);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Corruption`] with file and offset if the bytes are not what was written.
@@ -317,6 +443,15 @@ impl Keyspace {
 
     /// The value of a key, and the sequence number that wrote it, for [`WriteBatch::require_version`].
     ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let seqno = users.put("alice", "30")?;
+    /// assert_eq!(users.get_versioned(b"alice")?.unwrap(), ("30".into(), seqno));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn get_versioned(&self, key: &[u8]) -> Result<Option<(Bytes, Seqno)>> {
@@ -325,6 +460,15 @@ impl Keyspace {
 
     /// Where the blob of a key is, without reading it; `None` if there is none, or the value is no blob.
     ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// assert_eq!(users.blob_ref(b"alice")?, None);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn blob_ref(&self, key: &[u8]) -> Result<Option<(crate::BlobRef, Seqno)>> {
@@ -332,6 +476,15 @@ impl Keyspace {
     }
 
     /// Sets a key, durably.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// assert_eq!(users.get(b"alice")?.unwrap(), "30");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Db::write`].
@@ -342,6 +495,16 @@ impl Keyspace {
     }
 
     /// Removes a key, durably; it need not be there.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// users.delete("alice")?;
+    /// assert_eq!(users.get(b"alice")?, None);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Db::write`].

@@ -10,6 +10,18 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// What the database held when it was taken, until it is dropped. Clones are cheap.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// users.put("alice", "30")?;
+/// let before = db.snapshot();
+/// users.delete("alice")?;
+/// db.compact()?;
+/// assert_eq!(before.get(&users, b"alice")?.unwrap(), "30");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Snapshot {
     registered: Arc<Registered>,
@@ -61,11 +73,31 @@ impl Snapshot {
     }
 
     /// The newest write that it sees.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let seqno = users.put("alice", "30")?;
+    /// assert_eq!(db.snapshot().seqno(), seqno);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn seqno(&self) -> Seqno {
         self.registered.seqno
     }
 
     /// As [`Keyspace::get`], as of the snapshot.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// let before = db.snapshot();
+    /// users.put("alice", "31")?;
+    /// assert_eq!(before.get(&users, b"alice")?.unwrap(), "30");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Keyspace::get`].
@@ -75,6 +107,15 @@ impl Snapshot {
 
     /// As [`Keyspace::get_versioned`], as of the snapshot.
     ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let seqno = users.put("alice", "30")?;
+    /// assert_eq!(db.snapshot().get_versioned(&users, b"alice")?.unwrap().1, seqno);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn get_versioned(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<(Bytes, Seqno)>> {
@@ -82,6 +123,14 @@ impl Snapshot {
     }
 
     /// As [`Keyspace::blob_ref`], as of the snapshot.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// assert_eq!(db.snapshot().blob_ref(&users, b"alice")?, None);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Keyspace::get`].

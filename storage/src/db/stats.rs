@@ -6,6 +6,16 @@ use crate::types::Seqno;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a database holds now. Sizes are in bytes.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// users.put("alice", "30")?;
+/// let stats = db.stats();
+/// assert!(stats.memtable_bytes > 0 && stats.read_only.is_none());
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// The newest committed write.
@@ -45,6 +55,17 @@ pub struct Stats {
 }
 
 /// The tables of one keyspace.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// users.put("alice", "30")?;
+/// db.flush()?;
+/// let stats = db.stats();
+/// assert_eq!((stats.keyspaces[0].name.as_str(), stats.keyspaces[0].levels[0].0), ("users", 1));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyspaceStats {
     /// Its name.
@@ -135,6 +156,15 @@ impl Counters {
 
 impl Db {
     /// What the database holds now. O(tables).
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let seqno = users.put("alice", "30")?;
+    /// assert_eq!(db.stats().seqno, seqno);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn stats(&self) -> Stats {
         let inner = &self.inner;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -40,6 +40,19 @@ struct Shared {
 }
 
 /// A file system in memory; clones share it. See the module.
+///
+/// ```
+/// # use patina_storage::*;
+/// # use std::path::Path;
+/// # let vfs = MemVfs::new();
+/// let file = vfs.create(Path::new("a"))?;
+/// file.write_all_at(b"bytes", 0)?;
+/// file.sync()?;
+/// // Its name was not synced.
+/// assert!(vfs.crash().open(Path::new("a")).is_err());
+/// assert!(vfs.kill().open(Path::new("a")).is_ok());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct MemVfs(Arc<Shared>);
 
@@ -51,6 +64,10 @@ impl Default for MemVfs {
 
 impl MemVfs {
     /// An empty one.
+    ///
+    /// ```
+    /// assert_eq!(patina_storage::MemVfs::new().writes(), 0);
+    /// ```
     pub fn new() -> Self {
         let never = || AtomicU64::new(u64::MAX);
         let shared = Shared { writes_max: never(), full_from: never(), ..Shared::default() };
@@ -58,11 +75,32 @@ impl MemVfs {
     }
 
     /// What a power loss now would leave, as a file system of its own: only synced bytes under synced names.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # use std::path::Path;
+    /// # let vfs = MemVfs::new();
+    /// let file = vfs.create(Path::new("a"))?;
+    /// file.sync()?;
+    /// assert!(vfs.crash().open(Path::new("a")).is_err());
+    /// vfs.sync_dir(Path::new(""))?;
+    /// assert!(vfs.crash().open(Path::new("a")).is_ok());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn crash(&self) -> Self {
         self.fork(|image| &image.synced, |content| content.synced.clone())
     }
 
     /// What the death of the process now would leave: all that was written, synced or not.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # use std::path::Path;
+    /// # let vfs = MemVfs::new();
+    /// vfs.create(Path::new("a"))?.write_all_at(b"bytes", 0)?;
+    /// assert_eq!(vfs.kill().bytes(Path::new("a"))?, b"bytes");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn kill(&self) -> Self {
         self.fork(|image| &image.live, |content| content.live.clone())
     }
@@ -83,27 +121,78 @@ impl MemVfs {
     }
 
     /// Calls so far that change something: create, link, write, sync, truncate, rename, remove.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # use std::path::Path;
+    /// # let vfs = MemVfs::new();
+    /// vfs.create(Path::new("a"))?.write_all_at(b"bytes", 0)?;
+    /// assert_eq!(vfs.writes(), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn writes(&self) -> u64 {
         self.0.writes.load(Ordering::SeqCst)
     }
 
     /// Lets `count` more changing calls pass, then fails every one.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # use std::path::Path;
+    /// # let vfs = MemVfs::new();
+    /// vfs.fail_after(1);
+    /// let file = vfs.create(Path::new("a"))?;
+    /// assert!(file.sync().is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn fail_after(&self, count: u64) {
         self.0.writes_max.store(self.writes().saturating_add(count), Ordering::SeqCst);
     }
 
     /// Lets `count` more changing calls pass; then the disk is full: every creation and write fails, all else goes on.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # use std::path::Path;
+    /// # let vfs = MemVfs::new();
+    /// let file = vfs.create(Path::new("a"))?;
+    /// vfs.fill_after(0);
+    /// assert_eq!(file.write_all_at(b"bytes", 0).unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    /// file.sync()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn fill_after(&self, count: u64) {
         self.0.full_from.store(self.writes().saturating_add(count), Ordering::SeqCst);
     }
 
     /// Ends what [`Self::fail_after`] and [`Self::fill_after`] began.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # use std::path::Path;
+    /// # let vfs = MemVfs::new();
+    /// vfs.fail_after(0);
+    /// assert!(vfs.create(Path::new("a")).is_err());
+    /// vfs.heal();
+    /// assert!(vfs.create(Path::new("a")).is_ok());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn heal(&self) {
         self.0.writes_max.store(u64::MAX, Ordering::SeqCst);
         self.0.full_from.store(u64::MAX, Ordering::SeqCst);
     }
 
     /// Changes the live and the synced bytes of a file, as bit rot would.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # use std::path::Path;
+    /// # let vfs = MemVfs::new();
+    /// vfs.create(Path::new("a"))?.write_all_at(b"bytes", 0)?;
+    /// vfs.damage(Path::new("a"), |bytes| bytes[0] ^= 1)?;
+    /// assert_eq!(vfs.bytes(Path::new("a"))?, b"cytes");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `NotFound` if there is no such file.
@@ -116,6 +205,15 @@ impl MemVfs {
     }
 
     /// A file's bytes as the running program sees them.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # use std::path::Path;
+    /// # let vfs = MemVfs::new();
+    /// vfs.create(Path::new("a"))?.write_all_at(b"bytes", 0)?;
+    /// assert_eq!(vfs.bytes(Path::new("a"))?, b"bytes");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `NotFound` if there is no such file.

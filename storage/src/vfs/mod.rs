@@ -18,6 +18,20 @@ use std::io;
 use std::path::Path;
 
 /// A file system. See the module for what an implementation must keep.
+///
+/// ```
+/// # use patina_storage::*;
+/// # use std::path::Path;
+/// # let vfs = MemVfs::new();
+/// vfs.create_dir_all(Path::new("dir"))?;
+/// vfs.create(Path::new("dir/a"))?.write_all_at(b"bytes", 0)?;
+/// vfs.hard_link(Path::new("dir/a"), Path::new("dir/b"))?;
+/// vfs.rename(Path::new("dir/a"), Path::new("dir/c"))?;
+/// vfs.remove(Path::new("dir/b"))?;
+/// vfs.sync_dir(Path::new("dir"))?;
+/// assert_eq!(vfs.list(Path::new("dir"))?, ["c"]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Vfs: Send + Sync + 'static {
     /// Makes a directory and its parents; no error if it is there.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
@@ -47,6 +61,20 @@ pub trait Vfs: Send + Sync + 'static {
 }
 
 /// An open file, read and written at offsets, from any thread.
+///
+/// ```
+/// # use patina_storage::*;
+/// # use std::path::Path;
+/// # let vfs = MemVfs::new();
+/// let file = vfs.create(Path::new("a"))?;
+/// file.write_all_at(b"some bytes", 0)?;
+/// file.truncate(4)?;
+/// file.sync()?;
+/// let mut bytes = [0; 4];
+/// file.read_exact_at(&mut bytes, 0)?;
+/// assert_eq!((&bytes, file.size()?), (b"some", 4));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait VfsFile: Send + Sync {
     /// Fills `buf` from `offset`; an end of file before that is `UnexpectedEof`.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
@@ -61,4 +89,15 @@ pub trait VfsFile: Send + Sync {
 }
 
 /// A held lock; dropping it lets go.
+///
+/// ```
+/// # use patina_storage::*;
+/// # use std::path::Path;
+/// # let vfs = MemVfs::new();
+/// let lock = vfs.lock(Path::new("LOCK"), "me")?;
+/// assert!(lock.is_ok() && vfs.lock(Path::new("LOCK"), "you")?.is_err());
+/// drop(lock);
+/// assert!(vfs.lock(Path::new("LOCK"), "you")?.is_ok());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait VfsLock: Send + Sync {}

@@ -10,6 +10,15 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// The operating system's file system.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("a");
+/// StdVfs.create(&path)?.write_all_at(b"bytes", 0)?;
+/// assert_eq!(StdVfs.open(&path)?.size()?, 5);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StdVfs;
 

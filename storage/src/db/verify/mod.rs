@@ -39,6 +39,15 @@ use std::sync::Arc;
 const PROBLEMS_MAX: usize = 1000;
 
 /// Something that is not as it was written.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// for problem in db.verify()?.problems {
+///     println!("{:?} at {:?}: {}", problem.file, problem.offset, problem.message);
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file, if it is about one.
@@ -50,6 +59,14 @@ pub struct Problem {
 }
 
 /// What [`Db::verify`] read and found.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// let report = db.verify()?;
+/// assert_eq!((report.problems_total, report.tables), (0, 0));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyReport {
     /// What is wrong; the first thousand.
@@ -91,6 +108,13 @@ impl VerifyReport {
 }
 
 /// How far a verification has come.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// db.verify_with(|progress| assert!(progress.bytes_done <= progress.bytes_total))?;
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyProgress<'a> {
     /// Bytes of the files that were read.
