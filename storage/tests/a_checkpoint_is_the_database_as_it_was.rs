@@ -113,6 +113,30 @@ fn it_is_what_was_there_and_neither_disturbs_the_other() {
 }
 
 #[test]
+fn ingested_data_goes_along_and_a_dropped_keyspace_does_not() {
+    let vfs = MemVfs::new();
+    let (db, keyspace) = open(&vfs, "db");
+    let gone = db.keyspace("gone", KeyspaceOptions::default()).unwrap();
+    gone.put("key", "value").unwrap();
+    db.flush().unwrap();
+    let before = db.snapshot();
+    db.drop_keyspace(&gone).unwrap();
+    let mut ingest = db.ingest(&keyspace).unwrap();
+    for i in 0..100u8 {
+        ingest.put(&[i], &[i; 50]).unwrap();
+    }
+    let seqno = ingest.finish().unwrap().seqno;
+    let report = db.checkpoint("copy").unwrap();
+    assert_eq!(before.get(&gone, b"key").unwrap().unwrap(), "value");
+    let tables: usize = db.stats().keyspaces[0].levels.iter().map(|(tables, _)| tables).sum();
+    assert_eq!(report.files_linked, tables as u64);
+    let (copy, copied) = open(&vfs, "copy");
+    assert_eq!(copy.keyspaces(), ["k"]);
+    assert_eq!(copied.get_versioned(&[7]).unwrap().unwrap(), (vec![7; 50].into(), seqno));
+    assert_sound(&copy);
+}
+
+#[test]
 fn it_is_durable_when_the_call_returns() {
     let vfs = MemVfs::new();
     let (db, keyspace) = open(&vfs, "db");

@@ -48,6 +48,7 @@ pub struct Ingest<'a> {
     tables: Vec<Arc<Table>>,
     last_key: Option<Vec<u8>>,
     report: IngestReport,
+    given_bytes: u64,
     is_done: bool,
 }
 
@@ -109,6 +110,7 @@ impl Db {
             tables: Vec::new(),
             last_key: None,
             report: IngestReport::default(),
+            given_bytes: 0,
             is_done: false,
         })
     }
@@ -140,7 +142,7 @@ impl Ingest<'_> {
         last.clear();
         last.extend_from_slice(key);
         self.report.entries += 1;
-        self.inner.counters.user((key.len() + value.len()) as u64);
+        self.given_bytes += (key.len() + value.len()) as u64;
         Ok(())
     }
 
@@ -216,6 +218,7 @@ impl Ingest<'_> {
         commit.next_seqno = Seqno(seqno.0 + 1);
         inner.publisher.leave(inner.publisher.enter(seqno));
         drop(commit);
+        inner.counters.user(self.given_bytes);
         let IngestReport { seqno, tables, bytes, .. } = self.report;
         inner.events.emit(|| Event::Ingested { seqno, tables, bytes });
         Ok(())
