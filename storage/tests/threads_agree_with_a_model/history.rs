@@ -1,6 +1,6 @@
 //! The one true history of all writes, and whether what was seen fits it.
 
-use patina_storage::{Keyspace, Seqno, Snapshot};
+use patina_storage::{Entry, Keyspace, Seqno, Snapshot};
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
 
@@ -30,7 +30,17 @@ pub type Entries = Vec<(Key, ValueId)>;
 
 /// One op of an acknowledged batch.
 pub enum Op {
-    Set { keyspace: usize, key: Key, id: Option<ValueId> },
+    Set {
+        keyspace: usize,
+        key: Key,
+        id: Option<ValueId>,
+    },
+    /// All keys from the first up to but not including the second.
+    RemoveRange {
+        keyspace: usize,
+        start: Key,
+        end: Key,
+    },
 }
 
 /// An acknowledged batch: its ops have the sequence numbers up to `last`.
@@ -52,6 +62,8 @@ pub enum Required {
     Value { keyspace: usize, key: Key, id: Option<ValueId> },
     /// No write under the prefix since.
     Unchanged { keyspace: usize, prefix: Key, since: u64 },
+    /// No write of the key since.
+    Unwritten { keyspace: usize, key: Key, since: u64 },
 }
 
 /// What a reader saw.
@@ -70,12 +82,13 @@ pub enum Seen {
         before: u64,
         id: Option<ValueId>,
     },
-    /// The first entries of a range.
+    /// The first entries of a range, and the last, the last first.
     Scan {
         keyspace: usize,
         bounds: Bounds,
         at: u64,
-        entries: Vec<(Key, ValueId)>,
+        front: Entries,
+        back: Entries,
         complete: bool,
     },
 }
@@ -114,6 +127,10 @@ impl History {
             for (seqno, op) in (first..).zip(&write.ops) {
                 match op {
                     Op::Set { keyspace, key, id } => self.set(*keyspace, key, seqno, *id),
+                    Op::RemoveRange { keyspace, start, end } => {
+                        let range = self.keyspaces[*keyspace].range_mut(start.clone()..end.clone());
+                        range.for_each(|(_, versions)| versions.push((seqno, None)));
+                    }
                 }
             }
         }
@@ -131,27 +148,28 @@ impl History {
     }
 
     fn entries_at(&self, keyspace: usize, bounds: &Bounds, at: u64) -> Entries {
-        self.range_at(keyspace, bounds, at).map(|(key, id)| (key.clone(), id)).collect()
-    }
-
-    fn range_at(&self, keyspace: usize, bounds: &Bounds, at: u64) -> impl Iterator<Item = (&Key, ValueId)> {
         let all = self.keyspaces[keyspace].iter().filter(|(key, _)| bounds.contains(*key));
-        all.filter_map(move |(key, versions)| Some((key, newest(versions, at)?)))
+        all.filter_map(move |(key, versions)| Some((key.clone(), newest(versions, at)?))).collect()
     }
 
     fn check_required(&self, required: &Required, first: u64) {
         match required {
             Required::Value { keyspace, key, id } => {
                 let found = self.value_at(*keyspace, key, first - 1);
-                assert_eq!(found, *id, "a write at {first} overtook another of {key:?}");
+                let versions = self.keyspaces[*keyspace].get(key);
+                assert_eq!(found, *id, "a write at {first} overtook another of {key:?}: {versions:?}");
             }
             Required::Unchanged { keyspace, prefix, since } => {
-                for (key, versions) in
-                    self.keyspaces[*keyspace].iter().filter(|(key, _)| key.starts_with(prefix))
-                {
-                    let changed = versions.iter().any(|(seqno, _)| (since + 1..first).contains(seqno));
+                let under = self.keyspaces[*keyspace].iter().filter(|(key, _)| key.starts_with(prefix));
+                for (key, versions) in under {
+                    let changed = changed_between(versions, *since, first);
                     assert!(!changed, "{key:?} was written between {since} and {first}");
                 }
+            }
+            Required::Unwritten { keyspace, key, since } => {
+                let versions = self.keyspaces[*keyspace].get(key);
+                let changed = versions.is_some_and(|versions| changed_between(versions, *since, first));
+                assert!(!changed, "{key:?} was written between {since} and {first}, a commit");
             }
         }
     }
@@ -170,9 +188,9 @@ impl History {
                     "get of {key:?} in {keyspace} gave {id:?} between {after} and {before}: {versions:?}"
                 );
             }
-            Seen::Scan { keyspace, bounds, at, entries, complete } => {
-                let expected = self.range_at(*keyspace, bounds, *at);
-                compare(entries.iter().map(|(key, id)| (key, *id)), expected, *complete, &|| {
+            Seen::Scan { keyspace, bounds, at, front, back, complete } => {
+                let expected = self.entries_at(*keyspace, bounds, *at);
+                compare(front, back, &expected, *complete, &|| {
                     format!("scan of {keyspace} at {at} over {bounds:?}")
                 });
             }
@@ -183,16 +201,16 @@ impl History {
     pub fn check_all(&self, keyspaces: &[Keyspace; KEYSPACES], snapshot: &Snapshot, what: &str) {
         let at = snapshot.seqno().0;
         for (n, keyspace) in keyspaces.iter().enumerate() {
-            let found: Vec<(Key, ValueId)> = snapshot
-                .range(keyspace, ..)
-                .map(|entry| entry.unwrap())
-                .map(|entry| (entry.key().to_vec(), value_id(&entry.value().unwrap())))
-                .collect();
-            let everything = (Bound::Unbounded, Bound::Unbounded);
-            let expected = self.range_at(n, &everything, at);
-            compare(found.iter().map(|(key, id)| (key, *id)), expected, true, &|| {
-                format!("{what}: all of {n} at {at}")
-            });
+            let entry = |entry: patina_storage::Result<Entry>| {
+                let entry = entry.unwrap();
+                (entry.key().to_vec(), value_id(&entry.value().unwrap()))
+            };
+            let expected = self.entries_at(n, &(Bound::Unbounded, Bound::Unbounded), at);
+            let what_all = || format!("{what}: all of {n} at {at}");
+            let forward: Entries = snapshot.range(keyspace, ..).map(entry).collect();
+            compare(&forward, &[], &expected, true, &what_all);
+            let backward: Entries = snapshot.range(keyspace, ..).rev().map(entry).collect();
+            compare(&[], &backward, &expected, true, &what_all);
             // Point reads go another way: filters, and one table a level.
             for (key, versions) in &self.keyspaces[n] {
                 let found = snapshot.get(keyspace, key).unwrap().map(|bytes| value_id(&bytes));
@@ -214,12 +232,23 @@ impl History {
             })
             .collect();
         let everything = (Bound::Unbounded, Bound::Unbounded);
-        let is_all_at = |at: u64| (0..KEYSPACES).all(|n| self.entries_at(n, &everything, at) == found[n]);
+        let difference_at = |at: u64| {
+            (0..KEYSPACES).find_map(|n| {
+                let expected = self.entries_at(n, &everything, at);
+                let same = found[n].iter().zip(&expected).take_while(|(a, b)| a == b).count();
+                let is_all = same == expected.len() && same == found[n].len();
+                (!is_all)
+                    .then(|| format!("at {at}, {n}: {:?}, not {:?}", found[n].get(same), expected.get(same)))
+            })
+        };
         // A crash early in a round may leave what was written by the end of the one before.
         let ends = self.batches.values().copied().chain([self.forgotten_until]);
-        let mut ends = ends.filter(|last| (at_least..=newest).contains(last));
-        let fits = is_all_at(at_least) || ends.any(is_all_at);
-        assert!(fits, "after a crash: not all up to any write between {at_least} and {newest}");
+        let ends = ends.filter(|last| (at_least..=newest).contains(last));
+        let differences: Vec<_> = [at_least].into_iter().chain(ends).map(difference_at).collect();
+        assert!(
+            differences.iter().any(Option::is_none),
+            "after a crash: not all up to any write between {at_least} and {newest}: {differences:?}"
+        );
     }
 
     /// Forgets what no reader at `oldest` or later can see.
@@ -233,21 +262,32 @@ impl History {
     }
 }
 
+/// Whether a key got another value after `since` and before `end`. Removing what is not there changes nothing.
+fn changed_between(versions: &[(u64, Option<ValueId>)], since: u64, end: u64) -> bool {
+    let before = newest(versions, since);
+    let meanwhile = versions.iter().filter(|(seqno, _)| (since + 1..end).contains(seqno));
+    meanwhile.map(|(_, id)| *id).any(|id| id != before)
+}
+
 fn newest(versions: &[(u64, Option<ValueId>)], at: u64) -> Option<ValueId> {
     versions.iter().rfind(|(seqno, _)| *seqno <= at)?.1
 }
 
-/// Whether two sequences of entries are the same, the second perhaps longer.
-fn compare<'a>(
-    found: impl Iterator<Item = (&'a Key, ValueId)>,
-    mut expected: impl Iterator<Item = (&'a Key, ValueId)>,
+/// Whether `front` begins the expected entries and `back` ends them, the last first, without meeting; and all are there if `complete`.
+fn compare(
+    front: &[(Key, ValueId)],
+    back: &[(Key, ValueId)],
+    expected: &[(Key, ValueId)],
     complete: bool,
     what: &dyn Fn() -> String,
 ) {
-    for (n, entry) in found.enumerate() {
-        assert_eq!(Some(entry), expected.next(), "{}: entry {n}", what());
+    for (n, entry) in front.iter().enumerate() {
+        assert_eq!(Some(entry), expected.get(n), "{}: entry {n}", what());
     }
-    if complete {
-        assert_eq!(expected.next(), None, "{}: the end", what());
+    for (n, entry) in back.iter().enumerate() {
+        assert_eq!(Some(entry), expected.iter().nth_back(n), "{}: entry {n} from the end", what());
     }
+    let found = front.len() + back.len();
+    assert!(found <= expected.len(), "{}: {found} entries of {}", what(), expected.len());
+    assert!(!complete || found == expected.len(), "{}: {found} entries of {}", what(), expected.len());
 }

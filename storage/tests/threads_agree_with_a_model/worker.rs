@@ -3,6 +3,7 @@
 use crate::history::*;
 use crate::{Acknowledged, Crash, Keys};
 use patina_storage::*;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -122,10 +123,12 @@ impl<'a> Worker<'a> {
         match self.rng.below(100) {
             0..25 => self.write(),
             25..32 => self.blob(),
-            32..42 => self.update(),
+            32..38 => self.update(),
+            38..42 => self.transaction(),
             42..46 => self.update_if_unchanged(),
             46..62 => self.get_now(),
-            62..72 => self.get_at(),
+            62..69 => self.get_at(),
+            69..72 => self.multi_get(),
             72..88 => self.scan(),
             88..90 => self.held.push(self.db.snapshot()),
             90..93 => self.db.flush().unwrap(),
@@ -156,7 +159,19 @@ impl<'a> Worker<'a> {
     /// Commits; a conflict changes nothing and is no more spoken of.
     fn commit(&mut self, batch: WriteBatch, ops: Vec<Op>, required: Vec<Required>) {
         let durability = self.durability();
-        match self.db.write(batch, durability) {
+        let result = self.db.write(batch, durability);
+        self.committed(result, durability, ops, required);
+    }
+
+    fn committed(
+        &mut self,
+        result: Result<Seqno>,
+        durability: Durability,
+        ops: Vec<Op>,
+        required: Vec<Required>,
+    ) {
+        match result {
+            Ok(_) if ops.is_empty() => {}
             Ok(last) => {
                 self.acknowledged.any.fetch_max(last.0, Ordering::AcqRel);
                 if durability == Durability::Sync {
@@ -186,10 +201,22 @@ impl<'a> Worker<'a> {
         self.set(batch, keyspace, key, id)
     }
 
+    /// Removes all keys between two, few more often than many.
+    fn remove_range(&mut self, batch: &mut WriteBatch) -> Option<Op> {
+        let (keyspace, start) = (self.keyspace(), key(&mut self.rng));
+        let end = if self.rng.one_in(3) { key(&mut self.rng) } else { [&start[..], b"~"].concat() };
+        batch.delete_range(&self.keyspaces[keyspace], start.clone(), end.clone());
+        (start < end).then_some(Op::RemoveRange { keyspace, start, end })
+    }
+
     fn write(&mut self) {
         let mut batch = self.db.batch();
         let count = if self.rng.one_in(10) { 30 } else { 1 + self.rng.below(4) };
-        let ops = (0..count).map(|_| self.set_random(&mut batch)).collect();
+        let op = |_| match self.rng.one_in(12) {
+            true => self.remove_range(&mut batch),
+            false => Some(self.set_random(&mut batch)),
+        };
+        let ops = (0..count).filter_map(op).collect();
         self.commit(batch, ops, Vec::new());
     }
 
@@ -238,6 +265,44 @@ impl<'a> Worker<'a> {
         self.commit(batch, ops, vec![required]);
     }
 
+    fn transaction(&mut self) {
+        let mut tx = self.db.transaction();
+        let since = tx.seqno().0;
+        let (mut own, mut required) = (BTreeMap::new(), Vec::new());
+        for _ in 0..1 + self.rng.below(6) {
+            let (keyspace, key) = (self.keyspace(), key(&mut self.rng));
+            let handle = &self.keyspaces[keyspace];
+            let for_update = self.rng.one_in(2);
+            let found = if for_update { tx.get_for_update(handle, &key) } else { tx.get(handle, &key) };
+            let id = found.unwrap().map(|bytes| value_id(&bytes));
+            match own.get(&(keyspace, key.clone())) {
+                Some(written) => assert_eq!(id, *written, "a transaction does not read its own write"),
+                None => self.log.seen.push(Seen::Get { keyspace, key: key.clone(), at: since, id }),
+            }
+            if for_update {
+                required.push(Required::Unwritten { keyspace, key: key.clone(), since });
+            }
+            let id = (!self.rng.one_in(4)).then(|| self.new_value());
+            let savepoint = self.rng.one_in(4).then(|| tx.savepoint());
+            match id {
+                Some(id) => tx.put(handle, key.clone(), value(id)),
+                None => tx.delete(handle, key.clone()),
+            }
+            match savepoint {
+                Some(savepoint) => tx.rollback_to(savepoint).unwrap(),
+                None => drop(own.insert((keyspace, key), id)),
+            }
+        }
+        let unwritten =
+            own.keys().cloned().map(|(keyspace, key)| Required::Unwritten { keyspace, key, since });
+        required.extend(unwritten);
+        let ops: Vec<Op> =
+            own.into_iter().map(|((keyspace, key), id)| Op::Set { keyspace, key, id }).collect();
+        let durability = self.durability();
+        let result = tx.commit(durability);
+        self.committed(result, durability, ops, required);
+    }
+
     fn get_now(&mut self) {
         let (keyspace, key) = (self.keyspace(), key(&mut self.rng));
         let after = self.db.snapshot().seqno().0;
@@ -262,23 +327,59 @@ impl<'a> Worker<'a> {
         self.log.seen.push(Seen::Get { keyspace, key, at: snapshot.seqno().0, id });
     }
 
+    fn multi_get(&mut self) {
+        let keyspace = self.keyspace();
+        let snapshot = self.snapshot();
+        let keys: Vec<Key> = (0..self.rng.below(20)).map(|_| key(&mut self.rng)).collect();
+        let found = snapshot.multi_get(&self.keyspaces[keyspace], &keys).unwrap();
+        for (key, value) in keys.into_iter().zip(found) {
+            let id = value.map(|bytes| value_id(&bytes));
+            self.log.seen.push(Seen::Get { keyspace, key, at: snapshot.seqno().0, id });
+        }
+    }
+
+    /// From one end, from the other, or from both in turn; then perhaps again from another key on.
     fn scan(&mut self) {
         let keyspace = self.keyspace();
         let snapshot = self.snapshot();
-        let bounds = bounds(&mut self.rng);
-        let entries_max = if self.rng.one_in(2) { usize::MAX } else { self.rng.below(20) as usize };
+        let mut bounds = bounds(&mut self.rng);
         let mut iter = snapshot.range(&self.keyspaces[keyspace], bounds.clone());
-        let mut entries = Vec::new();
+        self.walk(&mut iter, keyspace, bounds.clone(), snapshot.seqno());
+        if self.rng.one_in(4) {
+            let mut iter = snapshot.range(&self.keyspaces[keyspace], bounds.clone());
+            for _ in 0..self.rng.below(9) {
+                iter.next();
+            }
+            let from = key(&mut self.rng);
+            iter.seek(&from);
+            let is_inside = match &bounds.0 {
+                Bound::Unbounded => true,
+                Bound::Included(low) => *low <= from,
+                Bound::Excluded(low) => *low < from,
+            };
+            if is_inside {
+                bounds.0 = Bound::Included(from);
+            }
+            self.walk(&mut iter, keyspace, bounds, snapshot.seqno());
+        }
+    }
+
+    fn walk(&mut self, iter: &mut Iter, keyspace: usize, bounds: Bounds, at: Seqno) {
+        let entries_max = if self.rng.one_in(2) { u64::MAX } else { self.rng.below(20) };
+        let back_in_four = [0, 4, self.rng.below(5)][self.rng.below(3) as usize];
+        let (mut front, mut back) = (Vec::new(), Vec::new());
         let mut complete = false;
-        while entries.len() < entries_max {
-            let Some(entry) = iter.next() else {
+        for _ in 0..entries_max {
+            let is_back = self.rng.below(4) < back_in_four;
+            let Some(entry) = (if is_back { iter.next_back() } else { iter.next() }) else {
                 complete = true;
                 break;
             };
             let entry = entry.unwrap();
-            entries.push((entry.key().to_vec(), value_id(&entry.value().unwrap())));
+            let entry = (entry.key().to_vec(), value_id(&entry.value().unwrap()));
+            if is_back { back.push(entry) } else { front.push(entry) }
         }
-        self.log.seen.push(Seen::Scan { keyspace, bounds, at: snapshot.seqno().0, entries, complete });
+        self.log.seen.push(Seen::Scan { keyspace, bounds, at: at.0, front, back, complete });
     }
 
     fn compact_bins(&mut self) {
