@@ -49,6 +49,7 @@ mod clock;
 mod decay;
 mod due;
 mod error;
+mod events;
 mod guard;
 mod heat;
 mod keys;
@@ -66,6 +67,7 @@ mod types;
 pub use clock::{Clock, ManualClock, Timestamp, days};
 pub use due::{DueTime, Life, due_times};
 pub use error::{Error, ErrorKind, Result};
+pub use events::{EVENTS_WAITING_MAX, Event, Subscription};
 pub use heat::Effective;
 pub use model::{
     Access, DEFAULT_TENANT, Explanation, Forecast, ForecastDay, HistoryRow, ListFilter, Object, ObjectInfo,

@@ -22,6 +22,7 @@ pub(crate) use put::compression_of;
 
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Subscribers;
 use crate::guard::Guard;
 use crate::keys;
 use crate::model::StoreOptions;
@@ -89,6 +90,7 @@ pub(crate) struct Inner {
     pub policies: RwLock<Arc<PolicySet>>,
     pub touches: Touches,
     pub guard: Guard,
+    pub subscribers: Arc<Subscribers>,
     pub journal: Mutex<Journal>,
     pub next_object_id: AtomicU64,
     /// The latest time that decay has ever been told.
@@ -123,6 +125,7 @@ impl ObjectStore {
             policies: RwLock::new(Arc::new(policies)),
             touches: Touches::default(),
             guard,
+            subscribers: Arc::default(),
             journal: Mutex::new(start.journal),
             next_object_id: AtomicU64::new(start.next_object_id),
             decay_clock_ms: AtomicU64::new(start.decay_clock_ms),

@@ -15,6 +15,7 @@ use crate::keys;
 use crate::rows::{self, HeadRow, HistoryRecord, ObjectRow};
 use crate::types::{ObjectId, Reason};
 use patina_storage::{Durability, WriteBatch};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 const HEAD: &[u8] = b"head";
@@ -57,6 +58,8 @@ impl Inner {
         let spaces = &self.spaces;
         let mut journal = self.journal.lock();
         let mut head = *journal;
+        let is_followed = !self.subscribers.is_empty();
+        let mut rows = Vec::new();
         for mut record in records {
             head.rows += 1;
             record.seq = head.rows;
@@ -64,6 +67,9 @@ impl Inner {
             let object = ObjectId(record.object);
             let bytes = rows::encode(&record);
             head.hash = chain::hash_of(&bytes);
+            if is_followed {
+                rows.push(Arc::new(chain::read(head.rows, &bytes)?));
+            }
             batch.put(&spaces.history, keys::sequence(head.rows), bytes);
             batch.put(&spaces.history_by_object, keys::history_by_object(object, head.rows), Vec::new());
         }
@@ -79,6 +85,8 @@ impl Inner {
             self.guard.trust(now);
         }
         *journal = head;
+        // Queued under the lock, so that everybody hears of rows in their order.
+        rows.iter().for_each(|row| self.subscribers.tell(row));
         Ok(())
     }
 
