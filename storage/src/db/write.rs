@@ -36,7 +36,11 @@ impl Inner {
     pub(super) fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<Seqno> {
         self.check_writable()?;
         batch.validate(&self.options)?;
-        let early = self.check_early(batch)?;
+        let early = self.check_early(batch).inspect_err(|_| {
+            // Whoever reads again after a conflict must see what it lost against, and that may not be visible yet.
+            let _nobody_comes = self.commit.lock();
+            self.publisher.wait_for_all();
+        })?;
         let admitted = self.admit(batch)?;
         if durability == Durability::Sync {
             // The log's sync does this too; here nobody else waits for it.
