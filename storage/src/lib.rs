@@ -37,6 +37,7 @@ mod compress;
 mod db;
 mod error;
 mod events;
+mod group_sync;
 mod log;
 mod manifest;
 mod memtable;

@@ -4,6 +4,7 @@
 use super::format::*;
 use crate::compress::{Encoding, decompress};
 use crate::error::{Error, Result};
+use crate::group_sync::GroupSync;
 use crate::manifest::BlobOrigin;
 use crate::open_files::OpenFiles;
 use crate::types::{Bin, BlobLayout, BlobRef, FileId, KeyspaceId};
@@ -29,7 +30,7 @@ pub(crate) struct BlobFile {
     pub(super) position: AtomicU64,
     pub(super) records: AtomicU64,
     /// Bytes known to be durable.
-    synced: AtomicU64,
+    synced: GroupSync,
     /// Records appended whose reference is neither committed nor given up.
     pub(super) pending: AtomicU64,
 }
@@ -89,7 +90,7 @@ impl BlobFile {
             writing: RwLock::default(),
             position: AtomicU64::new(position),
             records: AtomicU64::new(records),
-            synced: AtomicU64::new(0),
+            synced: GroupSync::new(0),
             pending: AtomicU64::new(0),
         }
     }
@@ -168,19 +169,15 @@ impl BlobFile {
     }
 
     pub(crate) fn is_durable(&self) -> bool {
-        self.synced.load(Ordering::Acquire) >= self.position.load(Ordering::Acquire)
+        self.synced.synced() >= self.position.load(Ordering::Acquire)
     }
 
     /// Makes durable what was appended before the call.
     pub(crate) fn sync(&self) -> Result<()> {
         let Some(file) = self.writing.read().clone() else { return Ok(()) };
-        let position = self.position.load(Ordering::Acquire);
-        if self.synced.load(Ordering::Acquire) >= position {
-            return Ok(());
-        }
-        file.sync().map_err(|source| Error::io("sync", &self.path, source))?;
-        self.synced.fetch_max(position, Ordering::AcqRel);
-        Ok(())
+        let position = || self.position.load(Ordering::Acquire);
+        let sync = || file.sync().map_err(|source| Error::io("sync", &self.path, source));
+        self.synced.sync_through(position(), position, sync)
     }
 
     /// Writes the index, makes the file durable and closes it; gives the length of the records' part and their number. Nothing happens
@@ -199,7 +196,9 @@ impl BlobFile {
             // What a failed append left behind would hide the trailer, which is looked for at the end.
             let written = file.truncate(position).and_then(|()| file.write_all_at(&end, position));
             written.map_err(|source| SealError::Write(Error::io("write", &self.path, source)))?;
-            file.sync().map_err(|source| SealError::Sync(Error::io("sync", &self.path, source)))?;
+            let len = position + end.len() as u64;
+            let sync = || file.sync().map_err(|source| Error::io("sync", &self.path, source));
+            self.synced.sync_through(len, || len, sync).map_err(SealError::Sync)?;
             *self.writing.write() = None;
             // From here on it is read from the file; the memory would stay as long as the database.
             tail.index = Vec::new();

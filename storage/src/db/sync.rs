@@ -1,6 +1,6 @@
 //! Making the log durable: for those who wait for it, on request, and at an interval.
 //!
-//! One sync serves all whose records were written when it began ([`LogFile::sync_through`]); whoever comes while it runs waits for it, and
+//! One sync serves all whose records were written when it began (`group_sync.rs`); whoever comes while it runs waits for it, and
 //! the first of those that it did not serve begins the next. So n threads that wait for each write need about two syncs for n commits.
 //!
 //! A record counts as synced only when the blobs that it *and all records before it* refer to are durable too: recovery ends a log

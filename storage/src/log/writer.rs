@@ -3,10 +3,10 @@
 use super::format::{
     BLOCK_BYTES, CHUNK_HEADER_BYTES, ChunkType, FILE_HEADER_BYTES, encode_chunk, encode_file_header,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use crate::group_sync::GroupSync;
 use crate::types::FileId;
 use crate::vfs::{Vfs, VfsFile};
-use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,18 +29,9 @@ pub(crate) struct LogFile {
     pub id: FileId,
     path: PathBuf,
     file: Box<dyn VfsFile>,
-    /// Bytes written, and bytes known to be durable.
+    /// Bytes written.
     written: AtomicU64,
-    synced: AtomicU64,
-    sync: Mutex<SyncState>,
-    sync_ended: Condvar,
-}
-
-#[derive(Default)]
-struct SyncState {
-    running: bool,
-    /// Why a sync failed. The system may forget what it could not write, and call the next sync a success: there is no next one.
-    failed: Option<String>,
+    synced: GroupSync,
 }
 
 impl LogFile {
@@ -49,7 +40,7 @@ impl LogFile {
     }
 
     pub(crate) fn synced(&self) -> u64 {
-        self.synced.load(Ordering::Acquire)
+        self.synced.synced()
     }
 
     /// Makes durable what was written before the call; all that it refers to must be durable already.
@@ -64,35 +55,8 @@ impl LogFile {
     /// # Errors
     /// Once a sync or a `prepare` has failed, every later one fails.
     pub(crate) fn sync_through(&self, end: u64, prepare: impl FnOnce() -> Result<()>) -> Result<()> {
-        if self.synced() >= end {
-            return Ok(());
-        }
-        let mut sync = self.sync.lock();
-        loop {
-            if self.synced() >= end {
-                return Ok(());
-            }
-            if let Some(cause) = &sync.failed {
-                return Err(Error::new(ErrorKind::ReadOnly, cause.clone()));
-            }
-            if !sync.running {
-                break;
-            }
-            self.sync_ended.wait(&mut sync);
-        }
-        sync.running = true;
-        drop(sync);
-        let written = self.written();
-        let sync_file = || self.file.sync().map_err(|source| Error::io("sync", &self.path, source));
-        let synced = prepare().and_then(|()| sync_file());
-        let mut sync = self.sync.lock();
-        sync.running = false;
-        match &synced {
-            Ok(()) => drop(self.synced.fetch_max(written, Ordering::AcqRel)),
-            Err(error) => sync.failed = Some(error.to_string()),
-        }
-        self.sync_ended.notify_all();
-        synced
+        let sync = || self.file.sync().map_err(|source| Error::io("sync", &self.path, source));
+        self.synced.sync_through(end, || self.written(), || prepare().and_then(|()| sync()))
     }
 }
 
@@ -114,15 +78,8 @@ impl LogWriter {
         file.sync().map_err(|source| Error::io("sync", &path, source))?;
         vfs.sync_dir(dir).map_err(|source| Error::io("sync", dir, source))?;
         let position = FILE_HEADER_BYTES as u64;
-        let log = LogFile {
-            id,
-            path,
-            file,
-            written: AtomicU64::new(position),
-            synced: AtomicU64::new(position),
-            sync: Mutex::default(),
-            sync_ended: Condvar::new(),
-        };
+        let log =
+            LogFile { id, path, file, written: AtomicU64::new(position), synced: GroupSync::new(position) };
         Ok(Self { log: Arc::new(log), position, buffer: Vec::new() })
     }
 
