@@ -226,10 +226,15 @@ impl Inner {
         Ok(Admitted { bytes, inner: self })
     }
 
+    /// Memory of the memtables. Added up under the lock: one that is flushed meanwhile must not be counted beside what took its room.
+    pub(super) fn memtable_bytes(&self) -> usize {
+        self.state.read().memtables().map(|memtable| memtable.bytes()).sum()
+    }
+
     /// Counts the bytes if they fit beside the memtables and the other batches.
     fn fits(&self, bytes: usize) -> bool {
         let admitted = self.pressure.admitted_bytes.fetch_add(bytes, Ordering::SeqCst);
-        let used: usize = self.read_state().memtables().map(|memtable| memtable.bytes()).sum();
+        let used = self.memtable_bytes();
         let fits = used.saturating_add(admitted).saturating_add(bytes) <= self.options.write_buffer_bytes_max;
         if !fits {
             self.pressure.admitted_bytes.fetch_sub(bytes, Ordering::SeqCst);

@@ -184,7 +184,7 @@ impl Db {
         });
         Stats {
             seqno: inner.visible(),
-            memtable_bytes: state.memtables().map(|memtable| memtable.bytes()).sum(),
+            memtable_bytes: inner.memtable_bytes(),
             sealed_memtables: state.sealed.len(),
             block_cache_bytes: inner.cache.weight(),
             table_memory_bytes: state
