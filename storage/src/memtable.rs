@@ -13,12 +13,14 @@ use crate::types::{FileId, KeyspaceId, Kind, Seqno, Tag};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub(crate) struct Memtable {
     /// The first log that holds writes of this memtable.
     pub log: FileId,
+    /// The newest write in it or before it; known when it is sealed.
+    pub newest: OnceLock<Seqno>,
     entries: Skiplist,
     ranges: RwLock<BTreeMap<KeyspaceId, GrowingRanges>>,
     /// Range tombstones in `ranges`: who finds none need not take the lock.
@@ -33,6 +35,7 @@ impl Memtable {
     pub(crate) fn new(log: FileId) -> Self {
         Self {
             log,
+            newest: OnceLock::new(),
             entries: Skiplist::new(),
             ranges: RwLock::default(),
             range_count: AtomicUsize::new(0),

@@ -42,7 +42,8 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
     let first_log = newer.log;
     let edit = Edit {
         first_log: Some(first_log),
-        last_seqno: Some(inner.visible()),
+        // Not what is visible: of that the log may lose what is newer with the power, and the next opening must not count it as there.
+        last_seqno: memtable.newest.get().copied(),
         tables: tables
             .iter()
             .map(|(keyspace, table)| TableEdit::Add { keyspace: *keyspace, id: table.id, level: 0 })

@@ -77,6 +77,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         replay.log(&*vfs, dir.join(file_name(id, LOG_SUFFIX)), id)?;
     }
     let last_seqno = replay.last_seqno;
+    let _ = replayed.newest.set(last_seqno);
     let torn = replay.torn.as_ref().map(|torn| (torn.path.clone(), torn.offset));
     let recovered = Event::Recovered { batches: replay.batches, log_bytes: replay.bytes, torn };
     if let Some(Torn { path, whole_until: whole_until @ 1.., .. }) = &replay.torn {

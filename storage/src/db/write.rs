@@ -143,6 +143,7 @@ impl Inner {
         let mut state = self.state.write();
         let mut next = ReadState::clone(&state);
         let sealed = std::mem::replace(&mut next.active, Arc::new(Memtable::new(id)));
+        let _ = sealed.newest.set(self.visible());
         next.sealed.insert(0, sealed);
         *state = Arc::new(next);
         drop(state);
