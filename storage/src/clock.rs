@@ -10,6 +10,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Where storage learns the time. See [`crate::Options::clock`].
+///
+/// ```
+/// use patina_storage::{Clock, ManualClock, Options};
+/// use std::sync::Arc;
+///
+/// /// Stands a day ahead.
+/// #[derive(Debug)]
+/// struct Ahead(Arc<dyn Clock>);
+///
+/// impl Clock for Ahead {
+///     fn now_ms(&self) -> u64 {
+///         self.0.now_ms() + 86_400_000
+///     }
+///     fn monotonic_us(&self) -> u64 {
+///         self.0.monotonic_us()
+///     }
+/// }
+///
+/// let options = Options { clock: Arc::new(Ahead(Arc::new(ManualClock::new(5)))), ..Options::default() };
+/// assert_eq!(options.clock.now_ms(), 86_400_005);
+/// ```
 pub trait Clock: Debug + Send + Sync + 'static {
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> u64;
@@ -70,6 +91,11 @@ struct Hands {
 
 impl ManualClock {
     /// A clock whose wall time is `now_ms`.
+    ///
+    /// ```
+    /// use patina_storage::{Clock, ManualClock};
+    /// assert_eq!(ManualClock::new(1_000).now_ms(), 1_000);
+    /// ```
     pub fn new(now_ms: u64) -> Self {
         let clock = Self::default();
         clock.hands.now_ms.store(now_ms, Ordering::SeqCst);
@@ -77,6 +103,14 @@ impl ManualClock {
     }
 
     /// Moves both times forward.
+    ///
+    /// ```
+    /// use patina_storage::{Clock, ManualClock};
+    /// let clock = ManualClock::new(1_000);
+    /// let same = clock.clone();
+    /// clock.advance_ms(5);
+    /// assert_eq!((same.now_ms(), same.monotonic_us()), (1_005, 5_000));
+    /// ```
     pub fn advance_ms(&self, by_ms: u64) {
         self.hands.now_ms.fetch_add(by_ms, Ordering::SeqCst);
         self.hands.monotonic_us.fetch_add(by_ms.saturating_mul(1000), Ordering::SeqCst);

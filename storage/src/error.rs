@@ -132,6 +132,19 @@ impl Error {
     }
 
     /// For [`ErrorKind::Conflict`]: the keyspace and the key (or prefix) on which it conflicts.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let seqno = users.put("alice", "30")?;
+    /// users.put("alice", "31")?;
+    /// let mut batch = db.batch();
+    /// batch.require_version(&users, "alice", seqno);
+    /// let error = db.write(batch, Durability::Sync).unwrap_err();
+    /// assert_eq!(error.conflict(), Some(("users", &b"alice"[..])));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn conflict(&self) -> Option<(&str, &[u8])> {
         self.conflict.as_deref().map(|(keyspace, key)| (&keyspace[..], &key[..]))
     }

@@ -86,6 +86,14 @@ impl Default for Options {
 impl Options {
     /// Checks the options against each other.
     ///
+    /// ```
+    /// use patina_storage::Options;
+    /// Options::default().validate().unwrap();
+    /// let bad = Options { block_bytes: 1, open_files_max: 0, ..Options::default() };
+    /// let message = bad.validate().unwrap_err().to_string();
+    /// assert!(message.contains("block_bytes") && message.contains("open_files_max"));
+    /// ```
+    ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] with every problem in the message.
     pub fn validate(&self) -> Result<()> {
@@ -152,9 +160,22 @@ impl Default for KeyspaceOptions {
 
 impl KeyspaceOptions {
     /// The least [`Self::separate_bytes`]: a smaller value takes less room than its record in a blob file and the reference to it.
+    ///
+    /// ```
+    /// use patina_storage::KeyspaceOptions;
+    /// let least = Some(KeyspaceOptions::SEPARATE_BYTES_MIN);
+    /// KeyspaceOptions { separate_bytes: least, ..Default::default() }.validate().unwrap();
+    /// ```
     pub const SEPARATE_BYTES_MIN: u32 = 64;
 
     /// Checks the options against each other.
+    ///
+    /// ```
+    /// use patina_storage::KeyspaceOptions;
+    /// KeyspaceOptions::default().validate().unwrap();
+    /// let bad = KeyspaceOptions { separate_bytes: Some(3), ..Default::default() };
+    /// assert!(bad.validate().unwrap_err().to_string().contains("separate_bytes"));
+    /// ```
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] with every problem in the message.

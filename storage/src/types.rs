@@ -182,6 +182,18 @@ impl Bin {
 }
 
 /// How a blob's record is laid out. The numbers are on disk.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+/// # let bin = Bin { class: 0, due_ms: u64::MAX };
+/// let small = db.append_blob(&files, bin, b"key", b"its bytes", Compression::None)?;
+/// let large = db.append_blob(&files, bin, b"key", &[7; 1_000_000], Compression::None)?;
+/// assert_eq!(small.blob_ref().layout, BlobLayout::Whole);
+/// assert_eq!(large.blob_ref().layout, BlobLayout::Chunked);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum BlobLayout {
@@ -203,6 +215,21 @@ impl BlobLayout {
 }
 
 /// Where a blob is: what the LSM keeps in place of the value.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+/// # let bin = Bin { class: 0, due_ms: u64::MAX };
+/// let blob = db.append_blob(&files, bin, b"key", b"its bytes", Compression::Dense)?;
+/// let mut batch = db.batch();
+/// batch.put_blob(&files, "key", &blob);
+/// db.write(batch, Durability::Sync)?;
+///
+/// let (blob, _) = files.blob_ref(b"key")?.unwrap();
+/// assert_eq!((blob.file, blob.len), (db.blob_files(&files)?[0].id, 9));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlobRef {
     /// The blob file.

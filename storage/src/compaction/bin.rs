@@ -22,6 +22,65 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 /// Decides the fate of the records of a bin. Called on the thread that compacts, in file order.
+///
+/// ```
+/// use patina_storage::*;
+/// use std::sync::Arc;
+///
+/// /// Cuts what falls due before a moment down to its first bytes.
+/// struct Shortens {
+///     db: Db,
+///     files: Keyspace,
+///     now_ms: u64,
+/// }
+///
+/// impl BinOwner for Shortens {
+///     /// The version that was judged.
+///     type Plan = Seqno;
+///
+///     fn judge(&self, record: &LiveRecord) -> Result<Judgement<Seqno>> {
+///         if record.bin.due_ms > self.now_ms {
+///             return Ok(Judgement::Keep { bin: record.bin });
+///         }
+///         let short = NewBlob {
+///             key: record.key.clone(),
+///             bytes: record.bytes.slice(..4),
+///             bin: Bin { class: 1, due_ms: u64::MAX },
+///             compression: Compression::None,
+///         };
+///         Ok(Judgement::Rewrite { outputs: vec![short], plan: record.seqno })
+///     }
+///
+///     fn commit(&self, judged: Seqno, blobs: &[PendingBlob]) -> Result<bool> {
+///         let mut batch = self.db.batch();
+///         for blob in blobs {
+///             batch.require_version(&self.files, blob.key().clone(), judged);
+///             batch.put_blob(&self.files, blob.key().clone(), blob);
+///         }
+///         match self.db.write(batch, Durability::Buffered) {
+///             Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
+///             other => other.map(|_| true),
+///         }
+///     }
+/// }
+///
+/// let db = Db::open_with(Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// let files = db.keyspace("files", KeyspaceOptions::default())?;
+/// let due = Bin { class: 0, due_ms: 100 };
+/// let blob = db.append_blob(&files, due, b"key", b"long ago", Compression::None)?;
+/// let mut batch = db.batch();
+/// batch.put_blob(&files, "key", &blob);
+/// db.write(batch, Durability::Sync)?;
+/// drop(blob);
+/// db.seal_bins()?;
+///
+/// let owner = Shortens { db: db.clone(), files: files.clone(), now_ms: 200 };
+/// let file = db.blob_files(&files)?[0].id;
+/// let report = db.compact_bin(&files, file, &owner)?;
+/// assert!(report.committed == 1 && report.retired);
+/// assert_eq!(files.get(b"key")?.unwrap(), "long");
+/// # Ok::<(), Error>(())
+/// ```
 pub trait BinOwner {
     /// What a judgement hands to its commit.
     type Plan;
@@ -41,6 +100,18 @@ pub trait BinOwner {
 }
 
 /// A record that the LSM refers to.
+///
+/// ```
+/// use patina_storage::*;
+///
+/// /// Only what is large is worth a second look.
+/// fn is_worth_it(record: &LiveRecord) -> bool {
+///     record.blob.stored_len > 64 << 10
+/// }
+/// # let blob = BlobRef { file: FileId(1), offset: 0, stored_len: 1, len: 1, layout: BlobLayout::Whole };
+/// # let bin = Bin { class: 0, due_ms: 1 };
+/// # assert!(!is_worth_it(&LiveRecord { key: "k".into(), bytes: "b".into(), bin, blob, seqno: Seqno(1) }));
+/// ```
 #[derive(Clone, Debug)]
 pub struct LiveRecord {
     /// Its key.
@@ -56,6 +127,13 @@ pub struct LiveRecord {
 }
 
 /// What becomes of a record.
+///
+/// ```
+/// use patina_storage::{Bin, Judgement};
+/// let later = Judgement::<()>::Keep { bin: Bin { class: 0, due_ms: 5 } };
+/// let removed = Judgement::Rewrite { outputs: vec![], plan: () };
+/// # assert_ne!(format!("{later:?}"), format!("{removed:?}"));
+/// ```
 #[derive(Debug)]
 pub enum Judgement<P> {
     /// It stays as it is; if most of its file goes, it is carried to this bin.
@@ -73,6 +151,13 @@ pub enum Judgement<P> {
 }
 
 /// A blob to be written by a bin compaction.
+///
+/// ```
+/// use patina_storage::{Bin, Compression, NewBlob};
+/// let bin = Bin::for_due(1, 0, 86_400_000);
+/// let blob = NewBlob { key: "key".into(), bytes: "less".into(), bin, compression: Compression::Strong };
+/// assert!(blob.bin.due_ms >= 86_400_000);
+/// ```
 #[derive(Clone, Debug)]
 pub struct NewBlob {
     /// The key that the owner's commit will put it under.
@@ -86,6 +171,30 @@ pub struct NewBlob {
 }
 
 /// What a bin compaction did.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+/// # let bin = Bin { class: 0, due_ms: u64::MAX };
+/// # struct Nothing;
+/// # impl BinOwner for Nothing {
+/// #     type Plan = ();
+/// #     fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+/// #         Ok(Judgement::Keep { bin: record.bin })
+/// #     }
+/// #     fn commit(&self, _: (), _: &[PendingBlob]) -> Result<bool> {
+/// #         Ok(true)
+/// #     }
+/// # }
+/// # let owner = Nothing;
+/// drop(db.append_blob(&files, bin, b"key", b"never put", Compression::None)?);
+/// db.seal_bins()?;
+/// let file = db.blob_files(&files)?[0].id;
+/// let report = db.compact_bin(&files, file, &owner)?;
+/// assert_eq!((report.records, report.live, report.retired), (1, 0, true));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BinReport {
     /// Records in the file.
@@ -115,6 +224,34 @@ const GROUP_PLANS: usize = 256;
 impl Db {
     /// Compacts one blob file, whose records are values of `contents`. One runs at a time; others wait. A file that another
     /// compaction has retired meanwhile is reported as such.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// # struct Nothing;
+    /// # impl BinOwner for Nothing {
+    /// #     type Plan = ();
+    /// #     fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+    /// #         Ok(Judgement::Keep { bin: record.bin })
+    /// #     }
+    /// #     fn commit(&self, _: (), _: &[PendingBlob]) -> Result<bool> {
+    /// #         Ok(true)
+    /// #     }
+    /// # }
+    /// # let owner = Nothing;
+    /// for number in 0..3 {
+    ///     // Blobs that no batch puts are garbage.
+    ///     drop(db.append_blob(&files, bin, &[number], b"bytes", Compression::None)?);
+    /// }
+    /// db.seal_bins()?;
+    /// for file in db.blob_files(&files)? {
+    ///     assert!(db.compact_bin(&files, file.id, &owner)?.retired);
+    /// }
+    /// assert!(db.blob_files(&files)?.is_empty());
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if the file belongs to another keyspace; corruption; the owner's errors.

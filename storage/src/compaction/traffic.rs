@@ -4,6 +4,17 @@ use crate::version::LEVELS;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What went into one level since the database was opened.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// users.put("alice", "30")?;
+/// db.flush()?;
+/// let top = db.stats().traffic[0];
+/// assert!(top.jobs == 1 && top.read_bytes == 0 && top.written_bytes > 0);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LevelTraffic {
     /// Flushes (level 0) and merges that wrote into the level.

@@ -80,6 +80,17 @@ impl Drop for OpenStream {
 
 impl Db {
     /// Begins a blob of a bin, to be written piece by piece. Many may be written at once, also to one bin.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let mut writer = db.blob_writer(&files, bin, Compression::Fast);
+    /// writer.append(b"some bytes")?;
+    /// assert_eq!(writer.finish(b"key")?.blob_ref().len, 10);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn blob_writer(&self, keyspace: &Keyspace, bin: Bin, compression: Compression) -> BlobWriter {
         BlobWriter {
             inner: self.inner.clone(),
@@ -92,6 +103,20 @@ impl Db {
     }
 
     /// Appends all that a reader gives, as [`Db::append_blob`] does with bytes; no more than a chunk is held in memory.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let mut source = &b"from a file or a socket"[..];
+    /// let blob = db.append_blob_from(&files, bin, b"key", &mut source, Compression::Dense)?;
+    /// let mut batch = db.batch();
+    /// batch.put_blob(&files, "key", &blob);
+    /// db.write(batch, Durability::Sync)?;
+    /// assert_eq!(files.get(b"key")?.unwrap(), "from a file or a socket");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Db::append_blob`]; [`crate::ErrorKind::Io`] with the reader's error.
@@ -112,16 +137,49 @@ impl Db {
 
 impl BlobWriter {
     /// Bytes appended so far.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let mut writer = db.blob_writer(&files, bin, Compression::Fast);
+    /// writer.append(b"some bytes")?;
+    /// assert_eq!(writer.len(), 10);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn len(&self) -> u64 {
         self.len
     }
 
     /// Whether nothing was appended.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// assert!(db.blob_writer(&files, bin, Compression::Fast).is_empty());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Appends a piece of any length.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let mut writer = db.blob_writer(&files, bin, Compression::Fast);
+    /// for piece in [&b"some "[..], b"", b"bytes"] {
+    ///     writer.append(piece)?;
+    /// }
+    /// assert_eq!(writer.len(), 10);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] if the blob gets longer than `Options::blob_bytes_max`, else what the file system
@@ -141,6 +199,18 @@ impl BlobWriter {
     }
 
     /// Appends all that a reader gives. An interrupted read is tried again.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let mut writer = db.blob_writer(&files, bin, Compression::Fast);
+    /// writer.append(b"a head, ")?;
+    /// writer.append_from(&mut &b"then a stream"[..])?;
+    /// assert_eq!(writer.len(), 21);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`BlobWriter::append`]; [`crate::ErrorKind::Io`] with the reader's error.
@@ -169,6 +239,19 @@ impl BlobWriter {
     }
 
     /// Ends the blob and gives it its key, under which a batch must put it.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let mut writer = db.blob_writer(&files, bin, Compression::Fast);
+    /// writer.append(b"some bytes")?;
+    /// // The key may be known only now: a hash of what was written, say.
+    /// let blob = writer.finish(b"key")?;
+    /// assert_eq!(blob.key(), "key");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] for a key over the limit, else what the file system refused.

@@ -354,6 +354,22 @@ impl Inner {
 }
 
 /// One blob file, as [`Db::blob_files`] reports it.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+/// # let bin = Bin { class: 0, due_ms: u64::MAX };
+/// let blob = db.append_blob(&files, bin, b"key", b"its bytes", Compression::Dense)?;
+/// let mut batch = db.batch();
+/// batch.put_blob(&files, "key", &blob);
+/// db.write(batch, Durability::Sync)?;
+///
+/// let info = db.blob_files(&files)?[0];
+/// assert_eq!((info.bin, info.records, info.separated), (bin, 1, false));
+/// assert_eq!(info.live_bytes + info.garbage_bytes, info.bytes);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlobFileInfo {
     /// Its number.
@@ -379,6 +395,20 @@ impl Db {
     /// Appends a blob to the open file of a bin, compressed if that pays. It is invisible, and after a crash gone, until a batch
     /// puts the result under the same key. What does not lie in memory already is streamed by [`Db::blob_writer`].
     ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let blob = db.append_blob(&files, bin, b"key", b"its bytes", Compression::Dense)?;
+    /// let mut batch = db.batch();
+    /// batch.put_blob(&files, "key", &blob);
+    /// db.write(batch, Durability::Sync)?;
+    ///
+    /// assert_eq!(files.get(b"key")?.unwrap(), "its bytes");
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] if key or bytes are over the limits, else what the file system refused.
     pub fn append_blob(
@@ -395,6 +425,21 @@ impl Db {
     }
 
     /// Seals all open blob files, so that they can be compacted.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let blob = db.append_blob(&files, bin, b"key", b"its bytes", Compression::Dense)?;
+    /// let mut batch = db.batch();
+    /// batch.put_blob(&files, "key", &blob);
+    /// db.write(batch, Durability::Sync)?;
+    ///
+    /// db.seal_bins()?;
+    /// assert!(db.blob_files(&files)?[0].sealed);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// What the file system refused.

@@ -358,21 +358,57 @@ impl Entry {
     }
 
     /// The key.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// assert_eq!(users.range(..).next().unwrap()?.key(), "alice");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn key(&self) -> &Bytes {
         &self.key
     }
 
     /// The sequence number that wrote it.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let seqno = users.put("alice", "30")?;
+    /// assert_eq!(users.range(..).next().unwrap()?.seqno(), seqno);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn seqno(&self) -> Seqno {
         self.seqno
     }
 
     /// Where the value is, if it is a blob.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// assert_eq!(users.range(..).next().unwrap()?.blob_ref(), None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn blob_ref(&self) -> Option<BlobRef> {
         self.blob.as_ref().map(|(blob, _)| *blob)
     }
 
     /// The value; a blob is read, checked and decompressed.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// assert_eq!(users.range(..).next().unwrap()?.value()?, "30");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Corruption`] with file and offset if the bytes are not what was written.
@@ -400,6 +436,17 @@ impl Snapshot {
     }
 
     /// As [`Keyspace::prefix`], as of the snapshot.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("eu/alice", "30")?;
+    /// let before = db.snapshot();
+    /// users.put("eu/bob", "25")?;
+    /// assert_eq!(before.prefix(&users, b"eu/").count(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn prefix(&self, keyspace: &Keyspace, prefix: &[u8]) -> Iter {
         Iter::prefix(self.clone(), keyspace.id(), prefix)
     }

@@ -101,6 +101,17 @@ impl Keyspace {
 impl Snapshot {
     /// As [`Keyspace::multi_get`], as of the snapshot.
     ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// let before = db.snapshot();
+    /// users.put("bob", "25")?;
+    /// assert_eq!(before.multi_get(&users, ["alice", "bob"])?, [Some("30".into()), None]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn multi_get<K: AsRef<[u8]>>(

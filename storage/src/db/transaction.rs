@@ -77,6 +77,18 @@ pub struct Transaction {
 }
 
 /// A moment in a [`Transaction`] that it can go back to. Made by [`Transaction::savepoint`].
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// let mut tx = db.transaction();
+/// let beginning = tx.savepoint();
+/// tx.put(&users, "alice", "30");
+/// tx.rollback_to(beginning)?;
+/// assert_eq!(tx.get(&users, b"alice")?, None);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Savepoint(u64);
 
@@ -110,11 +122,35 @@ impl Db {
 
 impl Transaction {
     /// The newest write of others that it sees.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let seen = users.put("alice", "30")?;
+    /// let tx = db.transaction();
+    /// users.put("bob", "25")?;
+    /// assert_eq!(tx.seqno(), seen);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn seqno(&self) -> Seqno {
         self.snapshot.seqno()
     }
 
     /// The value of a key: as the transaction wrote it, else as of its beginning.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// let mut tx = db.transaction();
+    /// tx.put(&users, "bob", "25");
+    /// users.put("alice", "31")?;
+    /// assert_eq!(tx.get(&users, b"alice")?.unwrap(), "30");
+    /// assert_eq!(tx.get(&users, b"bob")?.unwrap(), "25");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Keyspace::get`].
@@ -173,6 +209,18 @@ impl Transaction {
     }
 
     /// The entries whose keys begin with `prefix`, as [`Transaction::range`].
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("eu/alice", "30")?;
+    /// let mut tx = db.transaction();
+    /// tx.put(&users, "eu/bob", "25");
+    /// tx.put(&users, "us/carol", "41");
+    /// assert_eq!(tx.prefix(&users, b"eu/").count(), 2);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn prefix(&self, keyspace: &Keyspace, prefix: &[u8]) -> TransactionIter<'_> {
         let end = after_prefix(prefix).map_or(Bound::Unbounded, Bound::Excluded);
         self.iter(keyspace, Bound::Included(prefix.to_vec()), end)
@@ -201,16 +249,53 @@ impl Transaction {
     }
 
     /// Sets a key, at the commit.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let mut tx = db.transaction();
+    /// tx.put(&users, "alice", "30");
+    /// assert_eq!(users.get(b"alice")?, None);
+    /// tx.commit(Durability::Sync)?;
+    /// assert_eq!(users.get(b"alice")?.unwrap(), "30");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn put(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, value: impl Into<Bytes>) {
         self.change(keyspace, key.into(), Change::Put(value.into()));
     }
 
     /// Sets a key to a blob that was appended under that key of that keyspace, at the commit.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let files = db.keyspace("files", KeyspaceOptions::default())?;
+    /// # let bin = Bin { class: 0, due_ms: u64::MAX };
+    /// let blob = db.append_blob(&files, bin, b"key", b"its bytes", Compression::Dense)?;
+    /// let mut tx = db.transaction();
+    /// tx.put_blob(&files, "key", &blob);
+    /// tx.commit(Durability::Sync)?;
+    /// assert_eq!(files.get(b"key")?.unwrap(), "its bytes");
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn put_blob(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, blob: &PendingBlob) {
         self.change(keyspace, key.into(), Change::PutBlob(blob.clone()));
     }
 
     /// Removes a key, at the commit; it need not be there.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// let mut tx = db.transaction();
+    /// tx.delete(&users, "alice");
+    /// tx.commit(Durability::Sync)?;
+    /// assert_eq!(users.get(b"alice")?, None);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn delete(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
         self.change(keyspace, key.into(), Change::Delete);
     }
@@ -219,6 +304,20 @@ impl Transaction {
     /// that another inserts into the range meanwhile stays.
     ///
     /// Complexity: the entries of the range, and memory for their keys.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// users.put("bob", "25")?;
+    /// let mut tx = db.transaction();
+    /// tx.put(&users, "carol", "41");
+    /// assert_eq!(tx.delete_range(&users, b"b".to_vec()..)?, 2);
+    /// tx.commit(Durability::Sync)?;
+    /// assert_eq!(users.range(..).count(), 1);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// Corruption in a table.
@@ -251,6 +350,18 @@ impl Transaction {
 
     /// Takes back all writes since a savepoint. The savepoint stays, those made after it are gone.
     ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let mut tx = db.transaction();
+    /// let first = tx.savepoint();
+    /// let second = tx.savepoint();
+    /// tx.rollback_to(first)?;
+    /// assert_eq!(tx.rollback_to(second).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] if the savepoint is gone itself: the transaction was rolled back to an earlier one.
     pub fn rollback_to(&mut self, savepoint: Savepoint) -> Result<()> {
@@ -274,6 +385,17 @@ impl Transaction {
     }
 
     /// Commits: all of its writes or, on an error, none. Gives the sequence number of its last write.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let mut tx = db.transaction();
+    /// tx.put(&users, "alice", "30");
+    /// let seqno = tx.commit(Durability::Sync)?;
+    /// assert_eq!(users.get_versioned(b"alice")?.unwrap().1, seqno);
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] if another has written a key that it writes or read for update since it began: [`Error::conflict`] tells
@@ -316,6 +438,18 @@ fn is_empty(start: &Bound<Vec<u8>>, end: &Bound<Vec<u8>>) -> bool {
 /// The entries of a range as a transaction sees them; made by [`Transaction::range`] and [`Transaction::prefix`].
 ///
 /// After an error it ends.
+///
+/// ```
+/// # use patina_storage::*;
+/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// users.put("alice", "30")?;
+/// let tx = db.transaction();
+/// for entry in tx.range(&users, ..) {
+///     assert_eq!(entry?.value()?, "30");
+/// }
+/// # Ok::<(), Error>(())
+/// ```
 pub struct TransactionIter<'a> {
     transaction: &'a Transaction,
     base: Peekable<Iter>,

@@ -50,6 +50,19 @@ enum Source {
 impl Keyspace {
     /// A reader of the value of a key, as of now; `None` if there is none.
     ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// use std::io::Read;
+    ///
+    /// users.put("alice", "thirty")?;
+    /// let mut text = String::new();
+    /// users.reader(b"alice")?.unwrap().read_to_string(&mut text).unwrap();
+    /// assert_eq!(text, "thirty");
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`crate::ErrorKind::Corruption`] with file and offset if what it must read first is not what was written.
     pub fn reader(&self, key: &[u8]) -> Result<Option<ValueReader>> {
@@ -59,6 +72,18 @@ impl Keyspace {
 
 impl Snapshot {
     /// As [`Keyspace::reader`], as of the snapshot.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// let before = db.snapshot();
+    /// users.delete("alice")?;
+    /// assert_eq!(before.reader(&users, b"alice")?.unwrap().len(), 2);
+    /// assert!(users.reader(b"alice")?.is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Keyspace::reader`].
@@ -98,16 +123,45 @@ impl Inner {
 
 impl ValueReader {
     /// Bytes of the value.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// assert_eq!(users.reader(b"alice")?.unwrap().len(), 2);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn len(&self) -> u64 {
         self.len
     }
 
     /// Whether the value has no bytes.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("nobody", "")?;
+    /// assert!(users.reader(b"nobody")?.unwrap().is_empty());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The bytes of a range, cut off at the end of the value. The position of [`Read`] stays where it is.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "0123456789")?;
+    /// let mut reader = users.reader(b"alice")?.unwrap();
+    /// assert_eq!(reader.read_range(3..5)?, "34");
+    /// assert_eq!(reader.read_range(8..100)?, "89");
+    /// # Ok::<(), Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`crate::ErrorKind::Corruption`] with file and offset if the bytes are not what was written.
