@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::memtable::Memtable;
 use crate::ranges::{Fragments, RangeView};
 use crate::sst::Table;
-use crate::types::{KeyspaceId, Kind, Seqno, Tag};
+use crate::types::{FileId, KeyspaceId, Kind, Seqno, Tag};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -149,6 +149,11 @@ pub(crate) struct ReadState {
 impl ReadState {
     pub(crate) fn memtables(&self) -> impl Iterator<Item = &Arc<Memtable>> {
         std::iter::once(&self.active).chain(&self.sealed)
+    }
+
+    /// The log of the oldest memtable: another one as soon as that is flushed.
+    pub(crate) fn oldest_log(&self) -> FileId {
+        self.sealed.last().unwrap_or(&self.active).log
     }
 
     pub(crate) fn tree(&self, keyspace: KeyspaceId) -> Option<&Arc<Tree>> {

@@ -13,7 +13,7 @@ use super::read::after_prefix;
 use crate::batch::{Requirement, WriteBatch};
 use crate::error::{Error, Result};
 use crate::merge::{MergeIter, sources};
-use crate::types::{KeyspaceId, Seqno, Tag};
+use crate::types::{FileId, KeyspaceId, Seqno, Tag};
 use crate::version::{ReadState, Tree, Version};
 use bytes::Bytes;
 use std::ops::Bound;
@@ -31,17 +31,19 @@ impl Inner {
                 self.require(requirement, holds(&state, requirement)?)?;
             }
         }
-        Ok(Early { since, tables: state.version.clone() })
+        Ok(Early { since, tables: state.version.clone(), oldest_log: state.oldest_log() })
     }
 
     /// The second look, under the commit lock.
     pub(super) fn check_again(&self, state: &ReadState, batch: &WriteBatch, early: &Early) -> Result<()> {
         let since = early.since;
-        let same_tables = Arc::ptr_eq(&state.version, &early.tables);
+        // A flush of which nothing is left makes no table.
+        let nothing_moved =
+            Arc::ptr_eq(&state.version, &early.tables) && state.oldest_log() == early.oldest_log;
         for requirement in &batch.requirements {
             let still_holds = match requirement {
                 Requirement::Absent { keyspace, key } | Requirement::Version { keyspace, key, .. } => {
-                    let is_as_before = same_tables && !is_rewritten(state, *keyspace, key, since)?;
+                    let is_as_before = nothing_moved && !is_rewritten(state, *keyspace, key, since)?;
                     is_as_before || holds(state, requirement)?
                 }
                 Requirement::Unchanged { keyspace, prefix, .. } => {
@@ -74,6 +76,7 @@ pub(super) struct Early {
     /// The sequence number up to which the requirements are known to hold.
     since: Seqno,
     tables: Arc<Version>,
+    oldest_log: FileId,
 }
 
 /// Whether a requirement holds, on all that is in the state.

@@ -505,3 +505,18 @@ fn after_a_power_loss_the_newest_sequence_number_is_of_a_write_that_is_there() {
     assert_eq!(crashed.snapshot().seqno().0, found);
     assert!(found < written);
 }
+
+/// A deletion may also go with what it deletes when both are flushed: then no table is made, and so none is another.
+#[test]
+fn a_requirement_notices_a_deletion_of_which_a_flush_left_nothing() {
+    let db = open(&MemVfs::new());
+    let ks = keyspace(&db);
+    let version = ks.put("a", "1").unwrap();
+    let mut batch = db.batch();
+    batch.require_version(&ks, "a", version);
+    let early = db.inner.check_early(&batch).unwrap();
+    ks.delete("a").unwrap();
+    db.flush().unwrap();
+    let again = db.inner.check_again(&db.inner.read_state(), &batch, &early);
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Conflict);
+}
