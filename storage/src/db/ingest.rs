@@ -10,7 +10,7 @@
 //! 2. The log is synced: what was written before the load is there whenever the load is.
 //! 3. The tables go to the deepest level such that neither it nor any level above has a table in their range, and no running merge writes
 //!    across it there; else to level 0, on top. No merge begins between choosing and installing.
-//! 4. One edit names all tables; then the number is published, in its turn.
+//! 4. One edit names all tables; with the state that has them the number is published.
 //!
 //! Before the edit is durable nothing of the load counts, and its files go with the [`Ingest`], or at the next opening.
 
@@ -216,7 +216,6 @@ impl Ingest<'_> {
         let tables: Vec<_> = self.tables.iter().map(|table| Arc::new(table.counted_as(seqno))).collect();
         self.apply(&tables)?;
         commit.next_seqno = Seqno(seqno.0 + 1);
-        inner.publisher.leave(inner.publisher.enter(seqno));
         drop(commit);
         inner.counters.user(self.given_bytes);
         let IngestReport { seqno, tables, bytes, .. } = self.report;
@@ -253,6 +252,9 @@ impl Ingest<'_> {
             if let Some(tree) = state.tree_mut(keyspace) {
                 tables.iter().for_each(|table| tree.add(level, table.clone()));
             }
+            // Before anybody can take the state: a merge of tables that are not visible yet would drop what they replace, although a
+            // snapshot that is taken after it began may still be older than they are.
+            inner.publisher.leave(inner.publisher.enter(seqno));
         });
         // If nobody knows whether the edit counts, the files stay.
         self.is_done = applied.is_ok() || inner.fatal.get().is_some();

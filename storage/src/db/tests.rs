@@ -520,3 +520,28 @@ fn a_requirement_notices_a_deletion_of_which_a_flush_left_nothing() {
     let again = db.inner.check_again(&db.inner.read_state(), &batch, &early);
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Conflict);
 }
+
+/// A merge keeps what the snapshots see that there are when it begins; were there tables with writes that are not visible yet, a snapshot
+/// that comes later could still be older than these.
+#[test]
+fn no_table_is_newer_than_what_is_visible() {
+    let db = open(&MemVfs::new());
+    let ks = keyspace(&db);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..300 {
+                let mut ingest = db.ingest(&ks).unwrap();
+                ingest.put(b"a", b"1").unwrap();
+                ingest.finish().unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::Release);
+        });
+        while !done.load(std::sync::atomic::Ordering::Acquire) {
+            let state = db.inner.read_state();
+            let visible = db.inner.visible();
+            let newest = state.tree(ks.id()).unwrap().tables().map(|table| table.properties.seqno_max).max();
+            assert!(newest.is_none_or(|newest| newest <= visible), "{newest:?} {visible}");
+        }
+    });
+}
