@@ -152,6 +152,29 @@ fn the_space_of_a_keyspace_that_nobody_looks_at_is_free_at_once() {
     assert_eq!(files(&vfs, ".sst"), 0, "what was in the memtable is not written");
 }
 
+/// A snapshot kept them when the process ended; nobody has it any more.
+#[test]
+fn what_was_kept_for_a_snapshot_is_gone_after_reopening() {
+    let vfs = MemVfs::new();
+    let db = open(&vfs).unwrap();
+    let gone = keyspace(&db, "gone");
+    fill(&db, &gone, 0..100).unwrap();
+    db.compact().unwrap();
+    let before = db.snapshot();
+    db.drop_keyspace(&gone).unwrap();
+    let images = [vfs.crash(), vfs.kill()];
+    assert!(count(before.range(&gone, ..)) > 100);
+    db.checkpoint("copy").unwrap();
+    assert!(!vfs.list(Path::new("copy")).unwrap().iter().any(|name| name.ends_with(".blob")));
+    drop((before, gone));
+    drop(db);
+    for image in [&images[0], &images[1], &vfs] {
+        let db = open(image).unwrap();
+        assert_eq!((files(image, ".sst"), files(image, ".blob")), (0, 0));
+        assert_eq!(db.verify().unwrap().problems, []);
+    }
+}
+
 #[test]
 fn a_new_keyspace_of_the_same_name_begins_empty_whatever_the_log_holds() {
     let vfs = MemVfs::new();

@@ -131,7 +131,8 @@ impl Cut {
             made.link_or_copy(table.path(), &file_name(table.id, TABLE_SUFFIX), table.bytes)?;
         }
         self.state.blobs.clear();
-        for file in &self.blobs {
+        let keyspaces = &self.state.keyspaces;
+        for file in self.blobs.iter().filter(|file| keyspaces.contains_key(&file.keyspace)) {
             if let Some(state) = made.blob_file(file)? {
                 self.state.blobs.insert(file.id, state);
             }

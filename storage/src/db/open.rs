@@ -66,6 +66,9 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     let used = names.iter().filter_map(|name| parse_name(name)).map(|(id, _)| id.0 + 1).max().unwrap_or(1);
     state.next_file = state.next_file.max(used);
     state.closed = None;
+    // Kept for snapshots of dropped keyspaces, which nobody has any more.
+    let State { keyspaces, blobs, .. } = &mut state;
+    blobs.retain(|_, blob| keyspaces.contains_key(&blob.keyspace));
 
     let cache = Arc::new(block_cache(options.block_cache_bytes));
     let files = Arc::new(OpenFiles::new(vfs.clone(), options.open_files_max));
