@@ -5,11 +5,13 @@
 //! meanwhile is copied up to its last record, never linked, as both databases would write to it. The checkpoint gets a manifest of its
 //! own; until that is durable its directory is no database.
 //!
-//! The *cut* is what the tables hold after the flush: every write before some sequence number `S`, and none after. Tables stay while the
-//! read state is held. Blob files need care: one that the tables of the cut refer to may be retired as soon as newer writes, which
-//! are not in the cut, have replaced its last reference; the manifest does not name it any more then. A snapshot taken before
-//! the flush keeps it (it is older than the retirement), so not the manifest but the list of files at hand says what is linked. A
-//! file that is gone all the same was retired before the snapshot: everything in it had been replaced by writes that are in the cut.
+//! The *cut* is what the tables hold after the flush: every write before some sequence number `S`, and none after. What gets into the
+//! tables without a memtable (`db/ingest.rs`), or out of them (dropping a keyspace), waits meanwhile: with it would come something
+//! newer than writes that are still in memory. Tables stay while the read state is held. Blob files need care: one that the tables of
+//! the cut refer to may be retired as soon as newer writes, which are not in the cut, have replaced its last reference; the
+//! manifest does not name it any more then. A snapshot taken before the flush keeps it (it is older than the retirement), so not the
+//! manifest but the list of files at hand says what is linked. A file that is gone all the same was retired before the snapshot:
+//! everything in it had been replaced by writes that are in the cut.
 
 use super::open::{BLOB_SUFFIX, TABLE_SUFFIX, file_name};
 use super::{Db, Inner};
@@ -76,8 +78,10 @@ impl Db {
         prepare(inner, dest)?;
         let _keeps_blob_files = self.snapshot();
         self.seal_bins()?;
+        let no_short_cuts = inner.cut.lock();
         self.flush()?;
         let cut = Cut::of(inner);
+        drop(no_short_cuts);
         let mut made = Made { inner, dest, files: Vec::new(), report: CheckpointReport::default() };
         let result = cut.write(&mut made);
         if result.is_err() {

@@ -200,6 +200,7 @@ impl Ingest<'_> {
         if self.meets_memtables() {
             inner.flush_and_wait()?;
         }
+        let _no_checkpoint = inner.cut.lock();
         let mut commit = inner.commit.lock();
         inner.check_writable()?;
         inner.publisher.wait_for_all();

@@ -128,6 +128,7 @@ impl Db {
         // What was written before is not to be outlived by what follows from it.
         self.sync()?;
         inner.seal_all_bins()?;
+        let _no_checkpoint = inner.cut.lock();
         let mut commit = inner.commit.lock();
         inner.check_writable()?;
         inner.read_state().check_readable(keyspace.id, None)?;

@@ -1,7 +1,7 @@
 //! The database handle and the state behind it.
 //!
-//! Locks, in the order in which they may be taken: `commit` (sequence numbers) → `log` (who writes to it) → `bins` (which blob files are
-//! open) → `manifest` → `state` (the read state's pointer, held for moments). Reading takes only `state`, shared, and never across I/O.
+//! Locks, in the order in which they may be taken: `cut` (what a checkpoint takes along) → `commit` (sequence numbers) → `log` (who
+//! writes to it) → `bins` (which blob files are open) → `manifest` → `state` (the read state's pointer, held for moments). Reading takes only `state`, shared, and never across I/O.
 //!
 //! Threads: one flushes, one compacts tables (`background.rs`); a bin compaction runs on its caller's thread.
 
@@ -112,6 +112,9 @@ pub(crate) struct Inner {
     pub files: Arc<OpenFiles>,
     pub state: RwLock<Arc<ReadState>>,
     pub manifest: Mutex<Manifest>,
+    /// Held by a checkpoint from its flush until it knows its files, and by what changes them without going through a memtable, which
+    /// the checkpoint would have without the writes before it.
+    cut: Mutex<()>,
     commit: Mutex<Commit>,
     /// Records that are to be written to the log, and who is at it.
     queue: LogQueue,

@@ -105,6 +105,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         files: files.clone(),
         state: RwLock::new(Arc::new(read_state)),
         manifest: Mutex::new(manifest),
+        cut: Mutex::default(),
         commit: Mutex::new(Commit { next_seqno: Seqno(last_seqno.0 + 1), memtable_bytes: 0 }),
         queue: LogQueue::default(),
         log: Mutex::new(log),
