@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -280,4 +281,26 @@ fn a_range_deletion_hides_what_was_ingested_before_it_and_nothing_after() {
         let (db, keyspace) = open(&vfs.kill());
         check(&db, &keyspace);
     }
+}
+
+/// Loads over each other fill level 0 without a flush, after which merges are looked for.
+#[test]
+fn loads_alone_are_merged_and_hold_no_writer_back_for_ever() {
+    let (db, keyspace) = open(&MemVfs::new());
+    for round in 0..60u8 {
+        ingest(&db, &keyspace, 0..3, &[round]).unwrap();
+    }
+    let (done, is_done) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        keyspace.put("other", "value").unwrap();
+        done.send(()).unwrap();
+        while keyspace.db().stats().keyspaces[0].levels[0].0 >= 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        done.send(()).unwrap();
+    });
+    for what in ["a write", "merging"] {
+        assert!(is_done.recv_timeout(Duration::from_secs(30)).is_ok(), "{what} did not come to its end");
+    }
+    writer.join().unwrap();
 }

@@ -185,6 +185,8 @@ impl Inner {
     pub(crate) fn apply(&self, edit: Edit, change: impl FnOnce(&mut ReadState)) -> Result<()> {
         let told = if self.events.is_listening() { file_events(&edit) } else { Vec::new() };
         let before = self.apply_locked(&mut self.manifest.lock(), edit, change)?;
+        // There may be something to merge now, or less that holds writers back.
+        self.background.wake();
         told.into_iter().for_each(|event| self.events.emit(|| event));
         // Outside the locks: what nobody else holds is freed and unlinked now.
         drop(before);
