@@ -304,3 +304,31 @@ fn loads_alone_are_merged_and_hold_no_writer_back_for_ever() {
     }
     writer.join().unwrap();
 }
+
+#[test]
+fn a_load_that_could_not_be_written_is_not_finished_without_what_is_missing() {
+    for calls in 0.. {
+        let vfs = MemVfs::new();
+        let (db, keyspace) = open(&vfs);
+        let mut ingest = db.ingest(&keyspace).unwrap();
+        vfs.fill_after(calls);
+        let mut refused = 0;
+        for n in 0..200 {
+            if ingest.put(&key(n), &[7; 50]).is_err() {
+                refused += 1;
+                vfs.heal();
+                // Once more, as one would after making room.
+                let _ = ingest.put(&key(n), &[7; 50]);
+            }
+        }
+        let finished = ingest.finish();
+        let found = keyspace.range(..).count();
+        assert_eq!(found, if finished.is_ok() { 200 } else { 0 }, "call {calls}: {finished:?}");
+        assert_sound(&db);
+        vfs.heal();
+        assert_eq!(tables(&vfs) > 0, finished.is_ok());
+        if refused == 0 && finished.is_ok() {
+            return;
+        }
+    }
+}

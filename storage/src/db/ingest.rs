@@ -49,6 +49,8 @@ pub struct Ingest<'a> {
     last_key: Option<Vec<u8>>,
     report: IngestReport,
     given_bytes: u64,
+    /// An entry could not be written, or a table not be ended: what went with it is missing.
+    is_broken: bool,
     is_done: bool,
 }
 
@@ -111,6 +113,7 @@ impl Db {
             last_key: None,
             report: IngestReport::default(),
             given_bytes: 0,
+            is_broken: false,
             is_done: false,
         })
     }
@@ -131,18 +134,30 @@ impl Ingest<'_> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] for a key out of order, or a key or value over the limits: the entry is left out, and
-    /// others may follow. What the file system refused.
+    /// others may follow. What the file system refused: the load is broken then, and cannot be finished; begin another.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        self.check_whole()?;
         self.check(key, value)?;
-        if self.output.bytes() >= self.inner.options.table_bytes {
-            self.tables.extend(self.output.finish(&Fragments::default())?);
-        }
-        self.output.add(key, Tag::new(Seqno(0), Kind::Value), value)?;
+        self.add(key, value).inspect_err(|_| self.is_broken = true)?;
         let last = self.last_key.get_or_insert_default();
         last.clear();
         last.extend_from_slice(key);
         self.report.entries += 1;
         self.given_bytes += (key.len() + value.len()) as u64;
+        Ok(())
+    }
+
+    fn add(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        if self.output.bytes() >= self.inner.options.table_bytes {
+            self.tables.extend(self.output.finish(&Fragments::default())?);
+        }
+        self.output.add(key, Tag::new(Seqno(0), Kind::Value), value)
+    }
+
+    fn check_whole(&self) -> Result<()> {
+        if self.is_broken {
+            return Err(Error::invalid("an earlier write of this load failed; drop it and begin again"));
+        }
         Ok(())
     }
 
@@ -183,8 +198,9 @@ impl Ingest<'_> {
     /// ```
     ///
     /// # Errors
-    /// What the file system refused, or that the keyspace was dropped meanwhile: nothing was ingested then.
+    /// What the file system refused, now or at an entry, or that the keyspace was dropped meanwhile: nothing was ingested then.
     pub fn finish(mut self) -> Result<IngestReport> {
+        self.check_whole()?;
         self.tables.extend(self.output.finish(&Fragments::default())?);
         self.report.tables = self.tables.len();
         self.report.bytes = self.tables.iter().map(|table| table.bytes).sum();
