@@ -234,3 +234,35 @@ fn a_crash_at_any_call_leaves_a_streamed_blob_whole_or_absent() {
         }
     }
 }
+
+/// A caller that goes on after an error, as if nothing had happened or with the same piece again, gets no blob that nobody can read, or that
+/// is another one.
+#[test]
+fn a_blob_of_which_a_piece_could_not_be_written_is_not_finished() {
+    let value = value(4, 700_000);
+    for calls in 0.. {
+        let mut refused = false;
+        for tries_again in [false, true] {
+            let vfs = MemVfs::new();
+            let (db, files) = open(&vfs).unwrap();
+            vfs.fill_after(calls);
+            let mut writer = db.blob_writer(&files, BIN, Compression::None);
+            for piece in value.chunks(100_003) {
+                if writer.append(piece).is_err() {
+                    refused = true;
+                    vfs.heal();
+                    if tries_again {
+                        let _ = writer.append(piece);
+                    }
+                }
+            }
+            vfs.heal();
+            let Ok(blob) = writer.finish(b"key") else { continue };
+            put(&db, &files, "key", &blob, Durability::Sync).unwrap();
+            assert!(files.get(b"key").unwrap().unwrap() == value, "call {calls}");
+        }
+        if !refused {
+            return;
+        }
+    }
+}

@@ -42,6 +42,8 @@ pub struct BlobWriter {
     buffer: Vec<u8>,
     len: u64,
     stream: Option<OpenStream>,
+    /// A chunk could not be written: what came with it and after it is missing.
+    is_broken: bool,
 }
 
 /// A stream that gives its file back however it ends.
@@ -99,6 +101,7 @@ impl Db {
             buffer: Vec::new(),
             len: 0,
             stream: None,
+            is_broken: false,
         }
     }
 
@@ -185,11 +188,12 @@ impl BlobWriter {
     /// [`crate::ErrorKind::InvalidArgument`] if the blob gets longer than `Options::blob_bytes_max`, else what the file system
     /// refused. After an error the blob can only be dropped.
     pub fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
+        self.check_whole()?;
         self.inner.check_blob_len(self.len.saturating_add(bytes.len() as u64))?;
         self.len += bytes.len() as u64;
         while !bytes.is_empty() {
             if self.buffer.len() == CHUNK_BYTES {
-                self.write_chunk()?;
+                self.write_chunk().inspect_err(|_| self.is_broken = true)?;
             }
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - self.buffer.len()));
             self.buffer.extend_from_slice(now);
@@ -226,6 +230,13 @@ impl BlobWriter {
         }
     }
 
+    fn check_whole(&self) -> Result<()> {
+        if self.is_broken {
+            return Err(Error::invalid("an earlier write of this blob failed; drop it and begin again"));
+        }
+        Ok(())
+    }
+
     fn write_chunk(&mut self) -> Result<()> {
         if self.stream.is_none() {
             self.stream = Some(OpenStream::begin(&self.inner, self.home, CHUNK_BYTES as u32)?);
@@ -256,6 +267,7 @@ impl BlobWriter {
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] for a key over the limit, else what the file system refused.
     pub fn finish(mut self, key: &[u8]) -> Result<PendingBlob> {
+        self.check_whole()?;
         self.inner.check_blob_key(key)?;
         self.inner.check_writable()?;
         if self.stream.is_some() && !self.buffer.is_empty() {
