@@ -9,9 +9,10 @@
 
 use crate::db::Inner;
 use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{BlobEdit, Edit, TableEdit};
+use crate::manifest::{BlobEdit, Edit, State, TableEdit};
 use crate::types::{Bin, FileId, KeyspaceId, Seqno};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -193,12 +194,14 @@ impl fmt::Debug for dyn EventListener {
     }
 }
 
-/// The events of an edit: files become part of the database, and leave it, by edits alone.
-pub(crate) fn file_events(edit: &Edit) -> Vec<Event> {
+/// The events of an edit of a state: files become part of the database, and leave it, by edits alone. All tables of a keyspace leave it when
+/// the keyspace is dropped; a job that wrote or merged tables of it meanwhile changes nothing any more.
+pub(crate) fn file_events(edit: &Edit, before: &State) -> Vec<Event> {
     let is_added = |id: FileId| {
         edit.tables.iter().any(|t| matches!(t, TableEdit::Add { id: other, .. } if *other == id))
     };
-    let tables = edit.tables.iter().filter_map(|table| match *table {
+    let edited = edit.tables.iter().filter(|table| before.keyspaces.contains_key(&table.keyspace()));
+    let tables = edited.filter_map(|table| match *table {
         TableEdit::Add { id, level, .. } => Some(Event::TableAdded { id, level }),
         TableEdit::Remove { id, .. } => (!is_added(id)).then_some(Event::TableDropped { id }),
     });
@@ -207,7 +210,9 @@ pub(crate) fn file_events(edit: &Edit) -> Vec<Event> {
         BlobEdit::Seal { id, bytes, records } => Event::BlobFileSealed { id, bytes, records },
         BlobEdit::Retire { id } => Event::BlobFileDropped { id },
     });
-    tables.chain(blobs).collect()
+    let dropped = edit.dropped.iter().filter_map(|keyspace| before.tables.get(keyspace));
+    let dropped = dropped.flat_map(BTreeMap::keys).map(|id| Event::TableDropped { id: *id });
+    tables.chain(blobs).chain(dropped).collect()
 }
 
 /// Work that is told when it begins and when it ends. Dropped before it is [`Self::done`], it failed.
@@ -234,6 +239,7 @@ impl<'a> Told<'a> {
     ) -> Self {
         let keyspace = if inner.events.is_listening { inner.keyspace_name(keyspace) } else { String::new() };
         let merge = Some((keyspace.clone(), output_level));
+        inner.traffic.merge_begun();
         inner.events.emit(|| Event::CompactionBegun { keyspace, output_level, tables, bytes });
         Self { inner, merge, begun_us: inner.options.clock.monotonic_us(), done: None }
     }
@@ -250,6 +256,9 @@ impl Drop for Told<'_> {
         let (tables, bytes) = self.done.unwrap_or_default();
         let elapsed_us = self.inner.options.clock.monotonic_us().saturating_sub(self.begun_us);
         let merge = self.merge.take();
+        if merge.is_some() {
+            self.inner.traffic.merge_ended();
+        }
         self.inner.events.emit(|| match merge {
             None => Event::FlushEnded { tables, bytes, elapsed_us, failed },
             Some((keyspace, output_level)) => {

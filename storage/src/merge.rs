@@ -38,6 +38,15 @@ impl Source {
         }
     }
 
+    /// Memory of blocks and keys; a memtable's entries are not copied.
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Memtable(_) => 0,
+            Self::Table(iter) => iter.held_bytes(),
+            Self::Level(iter) => iter.table.as_ref().map_or(0, TableIter::held_bytes),
+        }
+    }
+
     fn seek(&mut self, user_key: &[u8], tag: Tag) -> Result<()> {
         match self {
             Self::Memtable(iter) => iter.seek(user_key, tag),
@@ -258,6 +267,11 @@ impl MergeIter {
 
     pub(crate) fn key(&self) -> Option<(&[u8], Tag)> {
         self.winner()?.key()
+    }
+
+    /// Memory of the blocks and keys that the cursors are in. O(n) for n sources.
+    pub(crate) fn held_bytes(&self) -> usize {
+        size_of_val(&self.sources[..]) + self.sources.iter().map(Source::held_bytes).sum::<usize>()
     }
 
     /// Which of the sources the entry under the cursor is from.

@@ -81,6 +81,48 @@ fn flushes_merges_and_files_are_told_in_order() {
     position(&seen, |event| *event == Event::TableDropped { id: first });
 }
 
+/// Also those that an old snapshot still reads, which are flushed and merged on.
+#[test]
+fn every_table_of_a_dropped_keyspace_is_told_once_to_be_gone() {
+    let vfs = MemVfs::new();
+    let (seen, listener) = recording();
+    let (db, keyspace) = open(&vfs, listener);
+    let fill = |keyspace: &Keyspace| {
+        for i in 0..300 {
+            keyspace.put(format!("key{i:03}"), vec![7; 100]).unwrap();
+        }
+    };
+    fill(&keyspace);
+    db.compact().unwrap();
+    fill(&keyspace);
+    let before = db.snapshot();
+    db.drop_keyspace(&keyspace).unwrap();
+    let other = db.keyspace("other", KeyspaceOptions::default()).unwrap();
+    fill(&other);
+    db.compact().unwrap();
+    assert_eq!(before.range(&keyspace, ..).count(), 300);
+    drop(before);
+    db.drop_keyspace(&other).unwrap();
+    drop((keyspace, other));
+    db.close().unwrap();
+
+    let seen = seen.lock().unwrap();
+    let mut live = std::collections::BTreeSet::new();
+    let mut dropped = 0;
+    for event in seen.iter() {
+        match event {
+            // A table that moves to another level is told to be added again.
+            Event::TableAdded { id, .. } => drop(live.insert(*id)),
+            Event::TableDropped { id } => {
+                dropped += 1;
+                assert!(live.remove(id), "table {id} was no part of the database: {seen:#?}");
+            }
+            _ => {}
+        }
+    }
+    assert!(live.is_empty() && dropped > 0, "{live:?} are told to be there still");
+}
+
 #[test]
 fn recovery_failures_and_read_only_are_told() {
     let vfs = MemVfs::new();

@@ -1,8 +1,11 @@
 //! Promise: the figures of `stats` are those of what was done.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use patina_storage::*;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn bytes_cache_and_amplifications_are_counted() {
@@ -45,4 +48,97 @@ fn bytes_cache_and_amplifications_are_counted() {
     let second = db.stats();
     assert_eq!(second.block_cache_misses, first.block_cache_misses);
     assert!(second.block_cache_hits > first.block_cache_hits.max(hits));
+}
+
+#[test]
+fn what_iterators_keep_is_counted_until_they_go() {
+    let db = Db::open_with(Arc::new(MemVfs::new()), Path::new("db"), Options::default()).unwrap();
+    let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
+    let fill = || {
+        for i in 0..200 {
+            keyspace.put(format!("{i:03}"), vec![7; 100]).unwrap();
+        }
+    };
+    fill();
+    db.flush().unwrap();
+    fill();
+    let kept = || (db.stats().iterators, db.stats().iterator_bytes);
+    assert_eq!(kept(), (0, 0));
+
+    let mut iter = keyspace.range(..);
+    assert_eq!(kept(), (1, 0));
+    assert_eq!(iter.next().unwrap().unwrap().key(), "000");
+    let (_, one_end) = kept();
+    // A data block and two of the index.
+    let block = Options::default().block_bytes;
+    assert!((block..block * 3).contains(&one_end), "{one_end}");
+    iter.next_back().unwrap().unwrap();
+    let (_, both_ends) = kept();
+    assert!((one_end + block / 2..one_end * 3).contains(&both_ends), "{both_ends}");
+
+    // The memtable leaves the database, but not the memory: counted once, however many keep it.
+    let memtable_bytes = db.stats().memtable_bytes;
+    let other = keyspace.range(..);
+    db.flush().unwrap();
+    assert_eq!(kept(), (2, both_ends + memtable_bytes));
+    drop(iter);
+    assert_eq!(kept(), (1, memtable_bytes));
+    drop(other);
+    assert_eq!(kept(), (0, 0));
+}
+
+/// Looks how many merges run when a table is made.
+struct Watching {
+    files: MemVfs,
+    db: Arc<Mutex<Option<Db>>>,
+    seen: Arc<AtomicUsize>,
+}
+
+impl Vfs for Watching {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+        let db = self.db.lock().unwrap().clone();
+        if let Some(db) = db.filter(|_| path.extension().is_some_and(|extension| extension == "sst")) {
+            self.seen.fetch_max(db.stats().running_merges, Ordering::SeqCst);
+        }
+        self.files.create(path)
+    }
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.files.create_dir_all(dir)
+    }
+    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+        self.files.open(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.files.list(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.files.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.files.remove(path)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.files.sync_dir(dir)
+    }
+    fn lock(&self, path: &Path, owner: &str) -> io::Result<std::result::Result<Box<dyn VfsLock>, String>> {
+        self.files.lock(path, owner)
+    }
+}
+
+#[test]
+fn a_merge_is_counted_while_it_runs() {
+    let (watched, seen) = (Arc::new(Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
+    let vfs = Watching { files: MemVfs::new(), db: watched.clone(), seen: seen.clone() };
+    let db = Db::open_with(Arc::new(vfs), Path::new("db"), Options::default()).unwrap();
+    let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
+    *watched.lock().unwrap() = Some(db.clone());
+    for _ in 0..2 {
+        keyspace.put("key", "value").unwrap();
+        db.flush().unwrap();
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 0, "a flush is no merge");
+    db.compact().unwrap();
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+    assert_eq!(db.stats().running_merges, 0);
+    *watched.lock().unwrap() = None;
 }

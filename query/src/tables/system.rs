@@ -159,6 +159,9 @@ fn stats_rows(shared: &Shared) -> Result<Vec<Vec<Value>>> {
     add("stopped_writes".to_owned(), whole(stats.stalls.stops));
     add("stopped_us".to_owned(), whole(stats.stalls.stopped_us));
     add("snapshots".to_owned(), whole(stats.snapshots as u64));
+    add("iterators".to_owned(), whole(stats.iterators as u64));
+    add("iterator_bytes".to_owned(), whole(stats.iterator_bytes as u64));
+    add("running_merges".to_owned(), whole(stats.running_merges as u64));
     add("blob_files".to_owned(), whole(stats.blob_files as u64));
     add("read_only".to_owned(), stats.read_only.into());
     for keyspace in &stats.keyspaces {

@@ -1,7 +1,7 @@
 //! What flushing and merging have read and written since the database was opened, a level each.
 
 use crate::version::LEVELS;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What went into one level since the database was opened.
 ///
@@ -40,11 +40,14 @@ struct Counters {
 
 /// Counts for [`LevelTraffic`].
 #[derive(Default)]
-pub(crate) struct Traffic([Counters; LEVELS]);
+pub(crate) struct Traffic {
+    levels: [Counters; LEVELS],
+    running_merges: AtomicUsize,
+}
 
 impl Traffic {
     pub(super) fn merged(&self, level: usize, read_bytes: u64, written_bytes: u64, busy_us: u64) {
-        let Some(counters) = self.0.get(level) else { return };
+        let Some(counters) = self.levels.get(level) else { return };
         counters.jobs.fetch_add(1, Ordering::Relaxed);
         counters.read_bytes.fetch_add(read_bytes, Ordering::Relaxed);
         counters.written_bytes.fetch_add(written_bytes, Ordering::Relaxed);
@@ -52,9 +55,22 @@ impl Traffic {
     }
 
     pub(super) fn moved(&self, level: usize) {
-        if let Some(counters) = self.0.get(level) {
+        if let Some(counters) = self.levels.get(level) {
             counters.moves.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    pub(crate) fn merge_begun(&self) {
+        self.running_merges.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn merge_ended(&self) {
+        self.running_merges.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Merges that rewrite tables now.
+    pub(crate) fn running_merges(&self) -> usize {
+        self.running_merges.load(Ordering::Relaxed)
     }
 
     pub(crate) fn levels(&self) -> Vec<LevelTraffic> {
@@ -66,6 +82,6 @@ impl Traffic {
             written_bytes: read(&counters.written_bytes),
             busy_us: read(&counters.busy_us),
         };
-        self.0.iter().map(level).collect()
+        self.levels.iter().map(level).collect()
     }
 }

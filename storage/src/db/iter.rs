@@ -8,6 +8,7 @@
 //! b@5`: forward `b@30` is too new, `b@15` decides, `b@5` is passed over; backward `b@5`, then `b@15` are candidates, `b@30` is too new, and so
 //! `b@15` decided. If a range tombstone that the snapshot may see is newer than the version that decided, there is no such key. Of a key that has many versions only some are walked; then a seek goes past the others.
 
+use super::iterators::{End, Registered};
 use super::read::{after_prefix, blob_file_is_missing, decode_ref};
 use super::{Keyspace, Snapshot};
 use crate::batch::PendingBlob;
@@ -15,7 +16,6 @@ use crate::error::{Error, Result};
 use crate::merge::{MergeIter, sources};
 use crate::ranges::RangeView;
 use crate::types::{BlobRef, KeyspaceId, Kind, Seqno, Tag};
-use crate::version::ReadState;
 use bytes::Bytes;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub struct Iter {
     // Before the snapshot, which keeps the database locked: the tables that this is the last to hold are unlinked first.
     front: Option<MergeIter>,
     back: Option<MergeIter>,
-    state: Arc<ReadState>,
+    registered: Registered,
     keyspace: KeyspaceId,
     /// The range tombstones as of the snapshot, and maybe newer ones; `None` if there are none.
     ranges: Option<Arc<RangeView>>,
@@ -106,14 +106,15 @@ impl Iter {
         start: Bound<Vec<u8>>,
         end: Bound<Vec<u8>>,
     ) -> Self {
-        let state = snapshot.inner().read_state();
+        let registered = Registered::new(snapshot.inner());
+        let state = registered.state();
         let refused = state.check_readable(keyspace, Some(snapshot.seqno())).err();
         let ranges = Some(state.range_view(keyspace)).filter(|ranges| !ranges.is_empty()).map(Arc::new);
         Self {
             front: None,
             back: None,
             ranges,
-            state,
+            registered,
             keyspace,
             snapshot,
             low: start.clone(),
@@ -158,7 +159,12 @@ impl Iter {
 
     fn merge(&self, low: &Bound<Vec<u8>>) -> MergeIter {
         let hidden = self.ranges.clone().map(|ranges| (ranges, self.snapshot.seqno()));
-        MergeIter::new(sources(&self.state, self.keyspace, (as_slice(low), as_slice(&self.high)), hidden))
+        MergeIter::new(sources(
+            self.registered.state(),
+            self.keyspace,
+            (as_slice(low), as_slice(&self.high)),
+            hidden,
+        ))
     }
 
     /// Whether the version of a key that decides says that there is no such key.
@@ -175,6 +181,7 @@ impl Iter {
             Bound::Excluded(key) => merged.seek(key, Tag(0))?,
             Bound::Unbounded => merged.seek(b"", Tag(u64::MAX))?,
         }
+        self.registered.keeps(End::Front, merged.held_bytes());
         Ok(merged)
     }
 
@@ -186,6 +193,7 @@ impl Iter {
             Bound::Excluded(key) => merged.seek_before(Some((key, Tag(u64::MAX))))?,
             Bound::Unbounded => merged.seek_before(None)?,
         }
+        self.registered.keeps(End::Back, merged.held_bytes());
         Ok(merged)
     }
 
@@ -282,7 +290,7 @@ impl Iter {
             merged.prev()?;
         }
         merged.seek_before(Some((user_key, Tag(u64::MAX))))?;
-        self.state.get_version(self.keyspace, user_key, seqno)
+        self.registered.state().get_version(self.keyspace, user_key, seqno)
     }
 
     fn entry(&self, key: Bytes, tag: Tag, value: Bytes) -> Result<Entry> {

@@ -11,6 +11,7 @@ mod blobs;
 mod checkpoint;
 mod ingest;
 mod iter;
+mod iterators;
 mod keyspaces;
 mod multi_get;
 mod open;
@@ -54,6 +55,7 @@ use crate::vfs::{StdVfs, Vfs, VfsLock};
 use background::Background;
 pub(crate) use blobs::Blobs;
 use bytes::Bytes;
+use iterators::Iterators;
 use parking_lot::{Mutex, RwLock};
 use pipeline::{LogQueue, Publisher};
 use pressure::Pressure;
@@ -124,6 +126,8 @@ pub(crate) struct Inner {
     pressure: Pressure,
     /// Live snapshots: how many at each sequence number.
     snapshots: Mutex<BTreeMap<Seqno, usize>>,
+    /// Live iterators.
+    iterators: Iterators,
     /// Dropped keyspaces that a snapshot may still see, and since when they are dropped.
     dropped: Mutex<Vec<(Seqno, KeyspaceId)>>,
     blobs: Blobs,
@@ -183,11 +187,15 @@ impl Inner {
     /// # Errors
     /// The edit does not count, unless the database is read-only now: then only the next opening knows.
     pub(crate) fn apply(&self, edit: Edit, change: impl FnOnce(&mut ReadState)) -> Result<()> {
-        let told = if self.events.is_listening() { file_events(&edit) } else { Vec::new() };
-        let before = self.apply_locked(&mut self.manifest.lock(), edit, change)?;
+        let mut manifest = self.manifest.lock();
+        let is_listening = self.events.is_listening();
+        let told = if is_listening { file_events(&edit, &manifest.state) } else { Vec::new() };
+        let before = self.apply_locked(&mut manifest, edit, change)?;
+        // Under the lock: in the order of the edits. It never waits.
+        told.into_iter().for_each(|event| self.events.emit(|| event));
+        drop(manifest);
         // There may be something to merge now, or less that holds writers back.
         self.background.wake();
-        told.into_iter().for_each(|event| self.events.emit(|| event));
         // Outside the locks: what nobody else holds is freed and unlinked now.
         drop(before);
         Ok(())

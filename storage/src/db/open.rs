@@ -15,6 +15,7 @@
 //! A crash at any point of this leaves a directory from which it can begin again.
 
 use super::blobs::Blobs;
+use super::iterators::Iterators;
 use super::pipeline::{LogQueue, Publisher};
 use super::pressure::Pressure;
 use super::stats::Counters;
@@ -112,6 +113,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         publisher: Publisher::new(last_seqno),
         pressure: Pressure::default(),
         snapshots: Mutex::default(),
+        iterators: Iterators::default(),
         dropped: Mutex::default(),
         blobs: Blobs::new(files, blobs),
         background: Background::default(),

@@ -42,6 +42,13 @@ pub struct Stats {
     pub blob_bytes_written: u64,
     /// Live snapshots.
     pub snapshots: usize,
+    /// Live iterators.
+    pub iterators: usize,
+    /// Memory that the live iterators keep: the blocks and keys under their cursors, as of their last seek (blocks may be in the cache
+    /// too), and memtables that were flushed since they began.
+    pub iterator_bytes: usize,
+    /// Merges that rewrite tables now.
+    pub running_merges: usize,
     /// Blob files, retired ones that a snapshot still sees included.
     pub blob_files: usize,
     /// Why the database takes no more writes, if so.
@@ -155,7 +162,7 @@ impl Counters {
 }
 
 impl Db {
-    /// What the database holds now. O(tables).
+    /// What the database holds now. O(tables, and live iterators).
     ///
     /// ```
     /// # use patina_storage::*;
@@ -182,6 +189,7 @@ impl Db {
             }
             stats
         });
+        let (iterators, iterator_bytes) = inner.iterators.measure(&state);
         Stats {
             seqno: inner.visible(),
             memtable_bytes: inner.memtable_bytes(),
@@ -200,6 +208,9 @@ impl Db {
             log_bytes_written: read(&inner.counters.log_bytes),
             blob_bytes_written: read(&inner.counters.blob_bytes),
             snapshots: inner.snapshots.lock().values().sum(),
+            iterators,
+            iterator_bytes,
+            running_merges: inner.traffic.running_merges(),
             blob_files: inner.blobs.count(),
             read_only: inner.fatal.get().cloned(),
             stalls: inner.pressure.stats(),

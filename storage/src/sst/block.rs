@@ -283,6 +283,12 @@ impl BlockIter {
         self.block.slice(self.value.clone())
     }
 
+    /// Memory of the block and of the keys beside it.
+    pub(super) fn held_bytes(&self) -> usize {
+        let behind = self.behind.capacity() * size_of::<Behind>() + self.behind_keys.capacity();
+        self.block.len() + self.key.capacity() + behind
+    }
+
     pub(super) fn seek_to_first(&mut self) {
         self.go_to(0);
     }

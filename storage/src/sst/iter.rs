@@ -30,6 +30,11 @@ impl TableIter {
         self.data.as_ref().map(BlockIter::value).unwrap_or_default()
     }
 
+    /// Memory of the blocks that it is in, and of keys.
+    pub(crate) fn held_bytes(&self) -> usize {
+        [&self.top, &self.partition, &self.data].into_iter().flatten().map(BlockIter::held_bytes).sum()
+    }
+
     /// Goes to the first entry at or after an internal key.
     pub(crate) fn seek(&mut self, user_key: &[u8], tag: Tag) -> Result<()> {
         self.enter(|block| block.seek(user_key, tag), |block| block.seek(user_key, tag))?;
