@@ -1,6 +1,8 @@
 //! A bar for what takes a while: shown on a terminal only, and only once a second has passed.
 
 use std::io::{self, IsTerminal};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -41,17 +43,54 @@ impl Progress {
         if !io::stderr().is_terminal() {
             return work();
         }
-        let spinner = ProgressBar::new_spinner();
+        let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         spinner.set_message(what);
-        spinner.enable_steady_tick(Duration::from_millis(100));
-        let result = work();
+        let show = || {
+            spinner.set_draw_target(ProgressDrawTarget::stderr());
+            spinner.enable_steady_tick(Duration::from_millis(100));
+        };
+        let result = after(PATIENCE, show, work);
         spinner.finish_and_clear();
         result
     }
 }
 
+/// Does the work; if it takes longer than `patience`, also `show`, once, on another thread.
+fn after<T>(patience: Duration, show: impl FnOnce() + Send, work: impl FnOnce() -> T) -> T {
+    let (running, ended) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                show();
+            }
+        });
+        // Dropped also if the work panics: the thread ends.
+        let _running = running;
+        work()
+    })
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quick_shows_nothing() {
+        let (shown, showing) = mpsc::channel();
+        assert_eq!(after(Duration::from_secs(60), move || shown.send(()).unwrap(), || 7), 7);
+        assert!(showing.recv().is_err(), "it was shown");
+    }
+
+    #[test]
+    fn what_takes_a_while_is_shown_while_it_runs() {
+        let (shown, showing) = mpsc::channel();
+        let work = || showing.recv_timeout(Duration::from_secs(60));
+        assert_eq!(after(Duration::from_millis(1), move || shown.send(()).unwrap(), work), Ok(()));
     }
 }
