@@ -69,7 +69,7 @@ pub(crate) struct StoredRecord {
 
 impl StoredRecord {
     fn decode(self) -> Option<Bytes> {
-        let len = usize::try_from(self.len).ok()?;
+        let len = usize::try_from(self.len).ok().filter(|len| *len <= WHOLE_BYTES_MAX)?;
         match self.encoding {
             Encoding::Raw => (self.payload.len() == len).then_some(self.payload),
             encoding => decompress(encoding, &self.payload, len).map(Bytes::from),
@@ -178,6 +178,14 @@ impl BlobFile {
         let position = || self.position.load(Ordering::Acquire);
         let sync = || file.sync().map_err(|source| Error::io("sync", &self.path, source));
         self.synced.sync_through(position(), position, sync)
+    }
+
+    /// Makes durable what a stream has written behind the last record, too. If that fails, nothing of the file counts as durable any more:
+    /// whose bytes the system could not write it does not say.
+    pub(super) fn sync_anyway(&self, file: &dyn VfsFile) -> Result<()> {
+        let position = || self.position.load(Ordering::Acquire);
+        let sync = || file.sync().map_err(|source| Error::io("sync", &self.path, source));
+        self.synced.sync_through(u64::MAX, position, sync)
     }
 
     /// Writes the index, makes the file durable and closes it; gives the length of the records' part and their number. Nothing happens

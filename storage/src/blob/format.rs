@@ -22,6 +22,9 @@ use bytes::Bytes;
 pub(super) const HEADER_BYTES: usize = 32;
 pub(super) const RECORD_HEAD_BYTES: usize = 36;
 pub(super) const TRAILER_BYTES: usize = 32;
+/// The longest value of a record in one piece that a reader accepts: no checksum vouches for what is not there yet, and so much is allocated
+/// for it. `Options::inline_value_bytes_max` cannot be more, and what is longer than a chunk is streamed.
+pub(super) const WHOLE_BYTES_MAX: usize = 64 << 20;
 const MAGIC: &[u8; 8] = b"PATBLB\r\n";
 const RECORD_MAGIC: &[u8; 4] = b"REC1";
 const TRAILER_MAGIC: &[u8; 4] = b"BEND";

@@ -103,7 +103,7 @@ impl StreamAppend {
     /// Nobody knows what of the file is durable.
     pub(crate) fn sync_if_due(&mut self) -> Result<()> {
         if self.position - self.synced >= SYNC_BYTES {
-            self.handle.sync().map_err(|source| Error::io("sync", self.file.path(), source))?;
+            self.file.sync_anyway(&*self.handle)?;
             self.synced = self.position;
         }
         Ok(())
@@ -164,6 +164,8 @@ impl Chunks {
     }
 }
 
+/// Memory for a value that is taken because its table says how long it is.
+const ALLOCATE_AHEAD_BYTES: u64 = 64 << 20;
 /// Read from the end of a record at first: the tables of values up to some gigabytes fit.
 const END_READ_BYTES: u64 = 16 << 10;
 
@@ -252,8 +254,8 @@ impl BlobFile {
 
     pub(super) fn read_chunked(&self, handles: &OpenFiles, key: &[u8], blob: BlobRef) -> Result<Bytes> {
         let chunks = self.chunks(handles, key, blob)?;
-        // The table vouches for the length, and its chunks were counted against it: the file is about as long.
-        let mut value = Vec::with_capacity(usize::try_from(chunks.len).unwrap_or_default());
+        // Compressed chunks are shorter than what they claim to hold, so beyond this nothing is allocated before a chunk was decoded.
+        let mut value = Vec::with_capacity(chunks.len.min(ALLOCATE_AHEAD_BYTES) as usize);
         for n in 0..chunks.count() {
             value.extend_from_slice(&self.read_chunk(handles, &chunks, n)?);
         }

@@ -243,3 +243,40 @@ fn a_reference_to_another_key_or_place_is_an_error() {
         );
     }
 }
+
+/// The system forgets what it could not write, whoever it told.
+#[test]
+fn after_a_failed_sync_of_a_stream_nothing_of_the_file_counts_as_durable() {
+    let vfs = MemVfs::new();
+    let file = Arc::new(filled(&vfs, &values()).0);
+    let mut stream = file.begin_stream(32 << 20).unwrap();
+    stream.append_chunk(Encoding::Raw, &vec![7; 17 << 20], 17 << 20).unwrap();
+    vfs.fail_after(0);
+    stream.sync_if_due().unwrap_err();
+    vfs.heal();
+    file.sync().unwrap_err();
+    assert!(!file.is_durable());
+}
+
+#[test]
+fn a_record_that_claims_more_than_memory_holds_is_corruption() {
+    let vfs = MemVfs::new();
+    let (file, _) = filled(&vfs, &[]);
+    for encoding in [Encoding::Raw, Encoding::Lz4, Encoding::Zstd] {
+        let blob = file.append(b"key", encoding, b"bytes", u64::MAX >> 2).unwrap().unwrap();
+        assert_eq!(file.read(&handles(&vfs), b"key", blob).unwrap_err().kind(), ErrorKind::Corruption);
+    }
+}
+
+/// Chunks that take no bytes and claim to hold many.
+#[test]
+fn a_table_that_claims_more_than_memory_holds_is_corruption() {
+    let vfs = MemVfs::new();
+    let file = Arc::new(BlobFile::create(&vfs, path(), IDENTITY).unwrap());
+    let mut stream = file.begin_stream(16 << 20).unwrap();
+    for _ in 0..50_000 {
+        stream.append_chunk(Encoding::Raw, b"", 16 << 20).unwrap();
+    }
+    let blob = stream.finish(b"key").unwrap();
+    assert_eq!(file.read(&handles(&vfs), b"key", blob).unwrap_err().kind(), ErrorKind::Corruption);
+}
