@@ -266,3 +266,26 @@ fn a_blob_of_which_a_piece_could_not_be_written_is_not_finished() {
         }
     }
 }
+
+/// Nor does one that passes over a piece that was refused, or that its reader did not give.
+#[test]
+fn a_blob_that_lacks_a_piece_is_not_finished() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("injected fault"))
+        }
+    }
+    let options = Options { blob_bytes_max: 1 << 20, ..Options::default() };
+    let db = Db::open_with(Arc::new(MemVfs::new()), Path::new("db"), options).unwrap();
+    let files = db.keyspace("files", KeyspaceOptions::default()).unwrap();
+    let mut long = db.blob_writer(&files, BIN, Compression::None);
+    long.append(b"begin").unwrap();
+    long.append(&value(1, 1 << 20)).unwrap_err();
+    assert!(long.append(b"end").is_err());
+    assert!(long.finish(b"key").is_err());
+    let mut cut_short = db.blob_writer(&files, BIN, Compression::None);
+    cut_short.append(b"begin").unwrap();
+    cut_short.append_from(&mut Broken).unwrap_err();
+    assert!(cut_short.finish(b"key").is_err());
+}

@@ -42,7 +42,7 @@ pub struct BlobWriter {
     buffer: Vec<u8>,
     len: u64,
     stream: Option<OpenStream>,
-    /// A chunk could not be written: what came with it and after it is missing.
+    /// A piece was refused, or could not be written or had from its reader: it is missing.
     is_broken: bool,
 }
 
@@ -187,13 +187,17 @@ impl BlobWriter {
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] if the blob gets longer than `Options::blob_bytes_max`, else what the file system
     /// refused. After an error the blob can only be dropped.
-    pub fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.check_whole()?;
+        self.append_piece(bytes).inspect_err(|_| self.is_broken = true)
+    }
+
+    fn append_piece(&mut self, mut bytes: &[u8]) -> Result<()> {
         self.inner.check_blob_len(self.len.saturating_add(bytes.len() as u64))?;
         self.len += bytes.len() as u64;
         while !bytes.is_empty() {
             if self.buffer.len() == CHUNK_BYTES {
-                self.write_chunk().inspect_err(|_| self.is_broken = true)?;
+                self.write_chunk()?;
             }
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - self.buffer.len()));
             self.buffer.extend_from_slice(now);
@@ -225,7 +229,10 @@ impl BlobWriter {
                 Ok(0) => return Ok(()),
                 Ok(len) => self.append(piece.get(..len).unwrap_or_default())?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::reader(error)),
+                Err(error) => {
+                    self.is_broken = true;
+                    return Err(Error::reader(error));
+                }
             }
         }
     }
