@@ -332,3 +332,37 @@ fn dropping_races_with_writers_flushes_and_readers() {
     db.compact().unwrap();
     wait_for(|| files(&vfs, ".sst") == 0);
 }
+
+/// A drop is durable when it returns, so all that was written before it must be, too: a crash keeps a prefix.
+#[test]
+fn a_power_loss_after_a_drop_takes_nothing_that_came_before_it() {
+    for round in 0..50 {
+        let vfs = MemVfs::new();
+        let db = open(&vfs).unwrap();
+        let (gone, other) = (keyspace(&db, "gone"), keyspace(&db, "other"));
+        let stop = AtomicBool::new(false);
+        let (crashed, written) = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut written = Vec::new();
+                while !stop.load(Ordering::SeqCst) {
+                    let mut batch = db.batch();
+                    batch.put(&other, written.len().to_be_bytes().to_vec(), "v");
+                    written.push(db.write(batch, Durability::Buffered).unwrap());
+                }
+                written
+            });
+            while db.snapshot().seqno().0 < 5 {
+                std::thread::yield_now();
+            }
+            db.drop_keyspace(&gone).unwrap();
+            let crashed = vfs.crash();
+            stop.store(true, Ordering::SeqCst);
+            (crashed, writer.join().unwrap())
+        });
+        // The drop has the one number that no write has.
+        let hole = written.windows(2).position(|pair| matches!(pair, [a, b] if b.0 > a.0 + 1));
+        let before = hole.map_or(written.len(), |at| at + 1);
+        let found = count(keyspace(&open(&crashed).unwrap(), "other").range(..));
+        assert!(found >= before, "round {round}: {found} of {before}");
+    }
+}

@@ -125,7 +125,7 @@ impl Db {
     /// [`ErrorKind::KeyspaceDropped`] if it was dropped before; what the file system refused: then it is there as before.
     pub fn drop_keyspace(&self, keyspace: &Keyspace) -> Result<()> {
         let inner = &self.inner;
-        // What was written before is not to be outlived by what follows from it.
+        // Most of what must be durable is made so before the locks are taken.
         self.sync()?;
         inner.seal_all_bins()?;
         let _no_checkpoint = inner.cut.lock();
@@ -133,6 +133,8 @@ impl Db {
         inner.check_writable()?;
         inner.read_state().check_readable(keyspace.id, None)?;
         inner.publisher.wait_for_all();
+        // The drop is durable when it returns; what was written before must not be outlived by it.
+        inner.sync()?;
         let dropped_at = commit.next_seqno;
         let edit = Edit { dropped: vec![keyspace.id], last_seqno: Some(dropped_at), ..Edit::default() };
         inner.apply(edit, |state| {
