@@ -177,3 +177,27 @@ fn a_failing_job_pauses() {
     assert!(vfs.writes() - before < 50, "{} calls", vfs.writes() - before);
     drop(old);
 }
+
+/// A flush writes a table and a blob file; whichever of the two cannot be ended, neither stays behind to make the disk fuller.
+#[test]
+fn a_flush_that_fails_leaves_no_file_behind() {
+    for call in 0.. {
+        let vfs = MemVfs::new();
+        let db = Db::open_with(Arc::new(vfs.clone()), Path::new("db"), Options::default()).unwrap();
+        let separating = KeyspaceOptions { separate_bytes: Some(64), ..KeyspaceOptions::default() };
+        let keyspace = db.keyspace("k", separating).unwrap();
+        for i in 0..8u8 {
+            keyspace.put(vec![i], vec![i; 100]).unwrap();
+        }
+        vfs.fill_after(call);
+        let flushed = db.flush().is_ok();
+        vfs.heal();
+        while db.flush().is_err() {}
+        let names = vfs.list(Path::new("db")).unwrap();
+        let count = |suffix: &str| names.iter().filter(|name| name.ends_with(suffix)).count();
+        assert_eq!((count(".sst"), count(".blob")), (1, 1), "call {call}");
+        if flushed {
+            return;
+        }
+    }
+}

@@ -99,7 +99,9 @@ fn write_table<'a>(
         let range = (Bound::Included(start), Bound::Excluded(end));
         !tree.tables().any(|table| table.properties.meets(range))
     };
-    Ok((output.finish(&survivors.ranges(nothing_below))?, output.finish_blobs()?))
+    // First: a table that is finished goes only if it is marked, blob files that nobody takes go by themselves.
+    let blobs = output.finish_blobs()?;
+    Ok((output.finish(&survivors.ranges(nothing_below))?, blobs))
 }
 
 /// A table being written, and the blob files that its values leave for; removed again if it is not finished.
@@ -154,7 +156,7 @@ impl<'a> Output<'a> {
         Ok(&mut self.writer.insert((id, writer)).1)
     }
 
-    /// Ends the blob files; after the last table.
+    /// Ends the blob files; after the last entry.
     pub(super) fn finish_blobs(&mut self) -> Result<NewBlobFiles<'a>> {
         match &mut self.separator {
             Some(separator) => separator.finish(),
