@@ -69,3 +69,20 @@ fn bad_options_are_all_listed() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.to_string().contains("block_bytes") && error.to_string().contains("memtable_bytes"));
 }
+
+/// A name is input: the number in it must not make the next one overflow.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the test plays a user who keeps other files")]
+fn a_file_with_a_number_beyond_all_counting_is_not_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    Db::open(dir.path(), Options::default()).unwrap().close().unwrap();
+    for number in [u64::MAX, u64::MAX - 1] {
+        fs::write(dir.path().join(format!("{number}.sst")), "mine").unwrap();
+    }
+    for _ in 0..2 {
+        let db = Db::open(dir.path(), Options::default()).unwrap();
+        db.keyspace("k", KeyspaceOptions::default()).unwrap().put("key", "value").unwrap();
+        db.flush().unwrap();
+    }
+    assert!(dir.path().join(format!("{}.sst", u64::MAX)).exists());
+}
