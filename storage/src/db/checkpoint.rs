@@ -134,10 +134,12 @@ impl Cut {
         for table in live.flat_map(|tree| tree.tables()) {
             made.link_or_copy(table.path(), &file_name(table.id, TABLE_SUFFIX), table.bytes)?;
         }
-        self.state.blobs.clear();
+        let named = std::mem::take(&mut self.state.blobs);
         let keyspaces = &self.state.keyspaces;
         for file in self.blobs.iter().filter(|file| keyspaces.contains_key(&file.keyspace)) {
-            if let Some(state) = made.blob_file(file)? {
+            // Until the manifest says that it is sealed, the next opening may cut its index off and write it again.
+            let is_open = named.get(&file.id).is_some_and(|blob| blob.sealed.is_none());
+            if let Some(state) = made.blob_file(file, is_open)? {
                 self.state.blobs.insert(file.id, state);
             }
         }
@@ -159,9 +161,9 @@ struct Made<'a> {
 
 impl Made<'_> {
     /// `None` if the file was unlinked meanwhile.
-    fn blob_file(&mut self, file: &BlobFile) -> Result<Option<BlobState>> {
+    fn blob_file(&mut self, file: &BlobFile, is_open: bool) -> Result<Option<BlobState>> {
         let name = file_name(file.id, BLOB_SUFFIX);
-        let is_sealed = file.is_sealed();
+        let is_sealed = !is_open && file.is_sealed();
         let (bytes, records) = file.size();
         let done = if is_sealed {
             self.link_or_copy(file.path(), &name, bytes)
@@ -244,4 +246,37 @@ fn cannot_link(error: &io::Error) -> bool {
             | ErrorKind::PermissionDenied
             | ErrorKind::TooManyLinks
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{KeyspaceOptions, Options};
+    use crate::types::{Bin, Compression};
+    use crate::vfs::{MemVfs, Vfs};
+
+    /// The end of a blob file is written before the manifest says so. If it never does, the next opening takes the file for one that was
+    /// still being written, and cuts it off.
+    #[test]
+    fn a_blob_file_is_shared_only_when_the_manifest_says_that_it_is_sealed() {
+        let vfs = Arc::new(MemVfs::new());
+        let db = Db::open_with(vfs.clone(), "db".as_ref(), Options::default()).unwrap();
+        let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
+        let bin = Bin { class: 0, due_ms: 7 };
+        let blob = db.append_blob(&keyspace, bin, b"key", b"value", Compression::None).unwrap();
+        let mut batch = db.batch();
+        batch.put_blob(&keyspace, "key", &blob);
+        db.write(batch, crate::Durability::Sync).unwrap();
+        db.flush().unwrap();
+        blob.inner.file.seal().unwrap();
+        vfs.create_dir_all("copy".as_ref()).unwrap();
+        let dest = Path::new("copy");
+        let mut made =
+            Made { inner: &db.inner, dest, files: Vec::new(), report: CheckpointReport::default() };
+        let report = Cut::of(&db.inner).write(&mut made).unwrap();
+        assert_eq!((report.files_linked, report.files_copied), (1, 1), "the table, and the blob file");
+        let copy = Db::open_with(vfs, dest, Options::default()).unwrap();
+        let copied = copy.keyspace("k", KeyspaceOptions::default()).unwrap();
+        assert_eq!(copied.get(b"key").unwrap().unwrap(), "value");
+    }
 }
