@@ -366,3 +366,38 @@ fn a_power_loss_after_a_drop_takes_nothing_that_came_before_it() {
         assert!(found >= before, "round {round}: {found} of {before}");
     }
 }
+
+struct Dropper<'a>(&'a Db, &'a Keyspace);
+
+impl BinOwner for Dropper<'_> {
+    type Plan = ();
+
+    fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+        if self.0.keyspaces().contains(&"gone".to_owned()) {
+            self.0.drop_keyspace(self.1)?;
+            // The background looks, and finds that a bin is compacted.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        Ok(Judgement::Keep { bin: record.bin })
+    }
+
+    fn commit(&self, (): (), _: &[PendingBlob]) -> Result<bool> {
+        unreachable!("nothing is rewritten")
+    }
+}
+
+#[test]
+fn a_bin_compaction_holds_the_space_up_and_no_longer() {
+    let vfs = MemVfs::new();
+    let db = open(&vfs).unwrap();
+    let (gone, other) = (keyspace(&db, "gone"), keyspace(&db, "other"));
+    fill(&db, &other, 0..1).unwrap();
+    db.seal_bins().unwrap();
+    gone.put("k", "v").unwrap();
+    db.compact().unwrap();
+    assert_eq!(files(&vfs, ".sst"), 2);
+    let file = db.blob_files(&other).unwrap()[0].id;
+    let report = db.compact_bin(&other, file, &Dropper(&db, &gone)).unwrap();
+    assert!(report.live == 1 && !report.retired);
+    wait_for(|| files(&vfs, ".sst") == 1);
+}

@@ -262,7 +262,7 @@ impl Db {
         owner: &O,
     ) -> Result<BinReport> {
         self.inner.check_writable()?;
-        let _one_at_a_time = self.inner.bin_compaction.lock();
+        let one_at_a_time = self.inner.bin_compaction.lock();
         let Some(blob_file) = self.inner.blobs().current(file) else {
             return Ok(BinReport { retired: true, ..BinReport::default() });
         };
@@ -289,8 +289,11 @@ impl Db {
             group_bytes: 0,
             kept: Vec::new(),
         };
-        run.run()?;
-        Ok(run.report)
+        let done = run.run();
+        // A keyspace that was dropped meanwhile could not be removed.
+        drop(one_at_a_time);
+        self.inner.remove_unseen_soon();
+        done.map(|()| run.report)
     }
 }
 

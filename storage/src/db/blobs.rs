@@ -345,8 +345,8 @@ impl Inner {
         }
     }
 
-    /// Called when a snapshot goes: the background removes what only it could see.
-    pub(super) fn remove_unseen_soon(&self) {
+    /// Called when a snapshot or a bin compaction goes: the background removes what only that could see.
+    pub(crate) fn remove_unseen_soon(&self) {
         if !self.blobs.retired.lock().is_empty() || !self.dropped.lock().is_empty() {
             self.background.wake();
         }
