@@ -146,6 +146,27 @@ fn overwriting_at_random_takes_less_than_half_again_the_space_at_rest() {
 }
 
 #[test]
+fn the_files_of_many_small_flushes_are_merged() {
+    let vfs = MemVfs::new();
+    let (db, values) = open(&vfs).unwrap();
+    let keys = || (0..4u64).flat_map(|place| (0..60u64).map(move |flush| (place, flush)));
+    let key = |(place, flush): (u64, u64)| format!("{place}/{flush:03}/{}", "k".repeat(40));
+    for flush in 0..60 {
+        for place in 0..4 {
+            put(&db, &values, key((place, flush)), value(flush, 120)).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    db.compact().unwrap();
+    rest(&vfs);
+    let files = db.blob_files(&values).unwrap().len();
+    assert!(files <= 30, "{files} files of 60 flushes");
+    for at in keys() {
+        assert_eq!(values.get(key(at).as_bytes()).unwrap().unwrap(), value(at.1, 120));
+    }
+}
+
+#[test]
 fn snapshots_and_iterators_keep_what_they_see_while_their_files_are_emptied() {
     let vfs = MemVfs::new();
     let (db, values) = open(&vfs).unwrap();

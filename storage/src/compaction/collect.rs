@@ -13,7 +13,8 @@
 //! emptied: 20 MB are copied, A goes; 13% garbage is left. Space at rest is thus bounded by 1 / (1 - 0.2), times what the shape of the
 //! levels lets hide.
 //!
-//! Files of many small flushes are merged by the same means: when a keyspace has many that are small, they are emptied too.
+//! Files of many small flushes are merged by the same means: when a keyspace has many that are small, the tables that refer to several of
+//! them are rewritten, so that each refers to one. A table that refers to one is left: its next file would be as small.
 
 use super::job::Job;
 use super::picker::{Pick, pick_from};
@@ -81,6 +82,19 @@ pub(super) fn collect_one(inner: &Inner) -> Result<bool> {
     Ok(false)
 }
 
+/// Does all steps that there are, but no more than the tables and files of the beginning call for: writers may make garbage as
+/// fast as it is collected, and this is to end.
+pub(super) fn collect_all(inner: &Inner) -> Result<()> {
+    let tables: usize = inner.read_state().version.values().map(|tree| tree.tables().count()).sum();
+    let steps_max = 2 * (tables + inner.blobs().separated().len()) + 16;
+    for _ in 0..steps_max {
+        if !collect_one(inner)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Bytes of each blob file that tables refer to.
 pub(crate) fn live_bytes(state: &ReadState) -> HashMap<FileId, u64> {
     let mut live = HashMap::new();
@@ -103,14 +117,16 @@ fn next_step(tree: &Tree, files: Vec<Use>, blob_file_bytes: u64) -> Option<(Pick
     let live: u64 = files.iter().map(|file| file.live).sum();
     let on_top: u64 = top.iter().map(|table| refers(table, &ids)).sum();
     let tables = deeper.iter().map(Vec::len).sum();
-    let emptied = choose(files, tables, blob_file_bytes);
+    let chosen = choose(files, tables, blob_file_bytes);
+    let emptied: HashSet<FileId> = chosen.garbage.union(&chosen.small).copied().collect();
     let only_on_top = !emptied.is_empty() && deeper.iter().flatten().all(|t| refers(t, &emptied) == 0);
     let may_hide = top.len() > 1 || (!top.is_empty() && tables > 0);
     if only_on_top || (may_hide && on_top * 100 > live * TOP_PERCENT_MAX) {
         return Some((pick_from(&tree.levels, 0)?, emptied));
     }
     for (level, tables) in (1..).zip(deeper) {
-        if let Some(table) = tables.iter().find(|table| refers(table, &emptied) > 0) {
+        let blobs = |table: &Arc<Table>| table.properties.blob_bytes.keys().copied().collect::<Vec<_>>();
+        if let Some(table) = tables.iter().find(|table| chosen.is_reached_by(&blobs(table))) {
             let pick = Pick { inputs: vec![(level, vec![table.clone()])], output_level: level };
             return Some((pick, emptied));
         }
@@ -118,14 +134,30 @@ fn next_step(tree: &Tree, files: Vec<Use>, blob_file_bytes: u64) -> Option<(Pick
     None
 }
 
-/// The files to be emptied: those with the largest share of garbage, until little enough would be left; and all small ones, if they are
-/// too many, and not only because the tables that refer to them are.
-fn choose(mut files: Vec<Use>, tables: usize, blob_file_bytes: u64) -> HashSet<FileId> {
-    let mut chosen = HashSet::new();
+/// The files to be emptied.
+#[derive(Default)]
+struct Chosen {
+    /// Those with the largest share of garbage, as many as it takes until little enough would be left.
+    garbage: HashSet<FileId>,
+    /// All small ones, if they are too many, and not only because the tables that refer to them are.
+    small: HashSet<FileId>,
+}
+
+impl Chosen {
+    /// Whether rewriting a table that refers to these files brings the emptying forward. A table of one small file would only swap it
+    /// for another: chosen again and again, it would keep the thread for ever.
+    fn is_reached_by(&self, files: &[FileId]) -> bool {
+        files.iter().any(|id| self.garbage.contains(id))
+            || files.iter().filter(|id| self.small.contains(id)).count() > 1
+    }
+}
+
+fn choose(mut files: Vec<Use>, tables: usize, blob_file_bytes: u64) -> Chosen {
+    let mut chosen = Chosen::default();
     let is_small = |file: &&Use| file.bytes < blob_file_bytes / SMALL_SHARE;
-    let small: Vec<FileId> = files.iter().filter(is_small).map(|file| file.id).collect();
-    if small.len() > SMALL_FILES_MAX.max(2 * tables) {
-        chosen.extend(small);
+    chosen.small = files.iter().filter(is_small).map(|file| file.id).collect();
+    if chosen.small.len() <= SMALL_FILES_MAX.max(2 * tables) {
+        chosen.small.clear();
     }
     let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();
     let mut garbage: u64 = files.iter().map(Use::garbage).sum();
@@ -137,7 +169,7 @@ fn choose(mut files: Vec<Use>, tables: usize, blob_file_bytes: u64) -> HashSet<F
         }
         garbage -= file.garbage();
         bytes -= file.garbage();
-        chosen.insert(file.id);
+        chosen.garbage.insert(file.id);
     }
     chosen
 }
@@ -158,7 +190,8 @@ mod tests {
     fn chosen(files: &[(u64, u64)], tables: usize) -> Vec<u64> {
         let files =
             (1..).zip(files).map(|(id, (bytes, live))| Use { id: FileId(id), bytes: *bytes, live: *live });
-        let mut chosen: Vec<u64> = choose(files.collect(), tables, 800).into_iter().map(|id| id.0).collect();
+        let Chosen { garbage, small } = choose(files.collect(), tables, 800);
+        let mut chosen: Vec<u64> = garbage.union(&small).map(|id| id.0).collect();
         chosen.sort_unstable();
         chosen
     }
@@ -180,5 +213,23 @@ mod tests {
         assert_eq!(chosen(&small[..16], 1), [0u64; 0]);
         assert_eq!(chosen(&small, 10), [0u64; 0], "each table has files of its own");
         assert_eq!(chosen(&[(100, 100); 20], 1), [0u64; 0], "they are not small");
+    }
+
+    /// Each table of several had one small file of its own, and the first one was rewritten for ever.
+    #[test]
+    fn a_table_is_rewritten_only_if_that_leaves_fewer_files() {
+        let ids = |ids: &[u64]| ids.iter().map(|id| FileId(*id)).collect::<Vec<_>>();
+        let chosen =
+            Chosen { garbage: ids(&[1]).into_iter().collect(), small: ids(&[2, 3]).into_iter().collect() };
+        for (files, expected) in [
+            (&[1][..], true),
+            (&[2], false),
+            (&[2, 4], false),
+            (&[2, 3], true),
+            (&[4, 5], false),
+            (&[], false),
+        ] {
+            assert_eq!(chosen.is_reached_by(&ids(files)), expected, "{files:?}");
+        }
     }
 }

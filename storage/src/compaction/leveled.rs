@@ -1,6 +1,6 @@
 //! Merging tables: looks for the most urgent merge of all keyspaces, and does it.
 
-use super::collect::collect_one;
+use super::collect::{collect_all, collect_one};
 use super::job::Job;
 use super::picker::{Limits, pick_all, pick_from};
 use crate::db::Inner;
@@ -30,8 +30,7 @@ pub(crate) fn compact_all(inner: &Inner) -> Result<()> {
         }
     }
     // What the merges have let go.
-    while collect_one(inner)? {}
-    Ok(())
+    collect_all(inner)
 }
 
 /// Bytes of tables over the limits of their levels: what is still to be merged.
