@@ -52,6 +52,9 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
         ..Edit::default()
     };
     let written_bytes = blobs.bytes() + tables.iter().map(|(_, table)| table.bytes).sum::<u64>();
+    let busy_us = inner.options.clock.monotonic_us().saturating_sub(begun_us);
+    // Before the edit: who waits for it may ask for the figures.
+    inner.traffic.merged(0, 0, written_bytes, busy_us);
     let applied = blobs.install(|| {
         inner.apply(edit, |state: &mut ReadState| {
             state.sealed.retain(|other| !Arc::ptr_eq(other, &memtable));
@@ -66,8 +69,6 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
     });
     applied.inspect_err(|_| inner.discard_outputs(&outputs))?;
     inner.remove_logs_before(first_log);
-    let busy_us = inner.options.clock.monotonic_us().saturating_sub(begun_us);
-    inner.traffic.merged(0, 0, written_bytes, busy_us);
     inner.measure_flush(memtable.bytes(), busy_us);
     told.done(outputs.len(), written_bytes);
     Ok(true)
