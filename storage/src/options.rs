@@ -51,6 +51,11 @@ pub struct Options {
     pub inline_value_bytes_max: usize,
     /// The largest blob. One that is streamed is never held in memory as a whole.
     pub blob_bytes_max: u64,
+    /// Threads that flush memtables and merge tables. With none, whoever must wait for such work does it.
+    pub background_threads: usize,
+    /// Bytes a second that merging tables and compacting bins may write together; `None`: as many as the disk takes. Too small a
+    /// budget slows writers down to it.
+    pub compaction_bytes_per_s_max: Option<u64>,
     /// Where the database learns the time.
     pub clock: Arc<dyn Clock>,
     /// Who is told what happens: flushes, merges, stalls, files, failures. See [`EventListener`].
@@ -77,6 +82,8 @@ impl Default for Options {
             open_bins_max: 32,
             inline_value_bytes_max: 1 << 20,
             blob_bytes_max: 64 << 30,
+            background_threads: 2,
+            compaction_bytes_per_s_max: None,
             clock: Arc::new(SystemClock::default()),
             listener: None,
         }
@@ -123,6 +130,11 @@ impl Options {
             (self.open_bins_max >= 1, "open_bins_max must be at least 1"),
             (self.inline_value_bytes_max <= 64 << 20, "inline_value_bytes_max must be at most 64 MiB"),
             (self.blob_bytes_max <= 1 << 40, "blob_bytes_max must be at most 1 TiB"),
+            (self.background_threads <= 64, "background_threads must be at most 64"),
+            (
+                self.compaction_bytes_per_s_max.is_none_or(|rate| rate >= 64 << 10),
+                "compaction_bytes_per_s_max must be at least 64 KiB, or None",
+            ),
         ];
         report("bad options", &rules)
     }

@@ -31,7 +31,7 @@ impl Vfs for Gated {
         self.vfs.create_dir_all(dir)
     }
     fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        if std::thread::current().name() == Some("patina-flush") {
+        if std::thread::current().name().is_some_and(|name| name.starts_with("patina-pool")) {
             self.gate.waiting.fetch_add(1, Ordering::SeqCst);
             wait_while(|| self.gate.is_shut.load(Ordering::SeqCst));
             self.gate.waiting.fetch_sub(1, Ordering::SeqCst);

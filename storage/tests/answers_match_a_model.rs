@@ -61,8 +61,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn option_sets() -> impl Strategy<Value = Options> {
     let memtable = prop_oneof![Just(4usize << 10), Just(64 << 10)];
     let block = prop_oneof![Just(256usize), Just(4096)];
-    (memtable, block, 1usize..4, 1usize..3).prop_map(
-        |(memtable_bytes, block_bytes, l0_tables_trigger, open_bins_max)| Options {
+    (memtable, block, 1usize..4, 1usize..3, 0usize..4).prop_map(
+        |(memtable_bytes, block_bytes, l0_tables_trigger, open_bins_max, background_threads)| Options {
+            background_threads,
             memtable_bytes,
             block_bytes,
             table_bytes: 4 << 10,

@@ -358,6 +358,7 @@ impl<O: BinOwner> Run<'_, O> {
                 for NewBlob { key, bytes, bin, compression } in outputs {
                     let blob = self.db.append_blob(self.contents, bin, &key, &bytes, compression)?;
                     self.group_bytes += blob.blob_ref().stored_len;
+                    self.inner().pace(blob.blob_ref().stored_len)?;
                     blobs.push(blob);
                 }
                 self.group.push((plan, blobs));
@@ -396,6 +397,7 @@ impl<O: BinOwner> Run<'_, O> {
         for (record, bin) in std::mem::take(&mut self.kept) {
             let Some((blob, seqno)) = self.live(&record)? else { continue };
             let carried = inner.copy_record(&self.file, &record.key, blob, bin)?;
+            inner.pace(blob.stored_len)?;
             carried.inner.file.sync().map_err(|error| inner.fail(error))?;
             carried.inner.file.verify_record(&inner.blobs().handles, &record.key, carried.blob_ref())?;
             let mut batch = WriteBatch::default();

@@ -16,8 +16,10 @@
 //! Files of many small flushes are merged by the same means: when a keyspace has many that are small, the tables that refer to several of
 //! them are rewritten, so that each refers to one. A table that refers to one is left: its next file would be as small.
 
+use super::claims::Claim;
 use super::job::Job;
-use super::picker::{Pick, pick_from};
+use super::leveled::{Claimed, begin};
+use super::picker::{Pick, pick_top};
 use crate::blob::{BlobFile, FILE_HEADER_BYTES};
 use crate::db::Inner;
 use crate::error::Result;
@@ -50,20 +52,64 @@ impl Use {
     }
 }
 
-/// Does the next step, if there is one: retires files, merges level 0, or rewrites a table. O(tables + blob files).
+/// What is to be done next.
+enum Step<'a> {
+    Retire(Vec<Arc<BlobFile>>),
+    Rewrite(Job, Claimed<'a>),
+    /// A merge that runs is in the way of all that is to be done.
+    Wait,
+    Nothing,
+}
+
+/// Does the next step, if there is one that may be done now: retires files, merges level 0, or rewrites a table. O(tables + blob files).
 pub(super) fn collect_one(inner: &Inner) -> Result<bool> {
+    let Some(_one_at_a_time) = inner.collecting.try_lock() else { return Ok(false) };
+    next(inner, false).done(inner)
+}
+
+/// Does all steps that there are, after merges that are in the way; but no more than the tables and files of the beginning call for:
+/// writers may make garbage as fast as it is collected, and this is to end.
+pub(super) fn collect_all(inner: &Inner) -> Result<()> {
+    let _one_at_a_time = inner.collecting.lock();
+    let tables: usize = inner.read_state().version.values().map(|tree| tree.tables().count()).sum();
+    let steps_max = 2 * (tables + inner.blobs().separated().len()) + 16;
+    for _ in 0..steps_max {
+        let mut step = Step::Nothing;
+        inner.wait_for_background(|| {
+            step = next(inner, true);
+            !matches!(step, Step::Wait)
+        })?;
+        if !step.done(inner)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Step<'_> {
+    fn done(self, inner: &Inner) -> Result<bool> {
+        match self {
+            Self::Retire(files) => inner.retire_unreferenced(files).map(|()| true),
+            Self::Rewrite(job, claimed) => claimed.end(job.merge(inner)).map(|()| true),
+            Self::Wait | Self::Nothing => Ok(false),
+        }
+    }
+}
+
+/// `insists`: also on what has failed lately.
+fn next(inner: &Inner, insists: bool) -> Step<'_> {
     // Before the state: a file that is not pending has its references in a state that comes later.
     let files: Vec<_> = inner.blobs().separated();
     if files.is_empty() {
-        return Ok(false);
+        return Step::Nothing;
     }
+    let mut claims = inner.claims.lock();
     let state = inner.read_state();
     let live = live_bytes(&state);
     let (unused, used): (Vec<_>, Vec<_>) =
         files.into_iter().partition(|file| live.get(&file.id).is_none_or(|bytes| *bytes == 0));
     if !unused.is_empty() {
-        inner.retire_unreferenced(unused)?;
-        return Ok(true);
+        return Step::Retire(unused);
     }
     let mut by_keyspace: BTreeMap<KeyspaceId, Vec<Use>> = BTreeMap::new();
     for file in used.iter().filter(|file| !inner.blobs().is_given_up(file.id)) {
@@ -71,28 +117,19 @@ pub(super) fn collect_one(inner: &Inner) -> Result<bool> {
         let bytes = file.size().0.saturating_sub(FILE_HEADER_BYTES);
         by_keyspace.entry(file.keyspace).or_default().push(Use { id: file.id, bytes, live });
     }
+    let mut blocked = Step::Nothing;
     for (keyspace, files) in by_keyspace {
         let Some(tree) = state.tree(keyspace).filter(|tree| tree.dropped_at.is_none()) else { continue };
-        if let Some((pick, emptied)) = next_step(tree, files, inner.options.blob_file_bytes) {
-            let job = Job { keyspace, tree: tree.clone(), pick, emptied: Arc::new(emptied) };
-            job.merge(inner)?;
-            return Ok(true);
+        let Some((pick, emptied)) = next_step(tree, files, inner.options.blob_file_bytes) else { continue };
+        let claim = Claim::of(keyspace, &pick);
+        if claims.blocks(&claim) {
+            blocked = Step::Wait;
+        } else if insists || !claims.rests(&claim, inner.options.clock.monotonic_us()) {
+            let (job, claimed) = begin(inner, &mut claims, (keyspace, tree), pick, Arc::new(emptied));
+            return Step::Rewrite(job, claimed);
         }
     }
-    Ok(false)
-}
-
-/// Does all steps that there are, but no more than the tables and files of the beginning call for: writers may make garbage as
-/// fast as it is collected, and this is to end.
-pub(super) fn collect_all(inner: &Inner) -> Result<()> {
-    let tables: usize = inner.read_state().version.values().map(|tree| tree.tables().count()).sum();
-    let steps_max = 2 * (tables + inner.blobs().separated().len()) + 16;
-    for _ in 0..steps_max {
-        if !collect_one(inner)? {
-            break;
-        }
-    }
-    Ok(())
+    blocked
 }
 
 /// Bytes of each blob file that tables refer to.
@@ -122,7 +159,7 @@ fn next_step(tree: &Tree, files: Vec<Use>, blob_file_bytes: u64) -> Option<(Pick
     let only_on_top = !emptied.is_empty() && deeper.iter().flatten().all(|t| refers(t, &emptied) == 0);
     let may_hide = top.len() > 1 || (!top.is_empty() && tables > 0);
     if only_on_top || (may_hide && on_top * 100 > live * TOP_PERCENT_MAX) {
-        return Some((pick_from(&tree.levels, 0)?, emptied));
+        return Some((pick_top(&tree.levels)?, emptied));
     }
     for (level, tables) in (1..).zip(deeper) {
         let blobs = |table: &Arc<Table>| table.properties.blob_bytes.keys().copied().collect::<Vec<_>>();

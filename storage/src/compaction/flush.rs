@@ -16,8 +16,9 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-/// Flushes one memtable; `false` if none waits.
+/// Flushes one memtable; `false` if none waits, or another thread is flushing.
 pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
+    let Some(_one_at_a_time) = inner.flushing.try_lock() else { return Ok(false) };
     let state = inner.read_state();
     let Some(memtable) = state.sealed.last().cloned() else { return Ok(false) };
     let begun_us = inner.options.clock.monotonic_us();
@@ -111,12 +112,13 @@ pub(crate) struct Output<'a> {
     compression: TableCompression,
     separator: Option<Separator<'a>>,
     writer: Option<(FileId, TableWriter)>,
+    finished_bytes: u64,
 }
 
 impl<'a> Output<'a> {
     /// Values stay in the table, whatever their length.
     pub(crate) fn new(inner: &'a Inner, compression: TableCompression) -> Self {
-        Self { inner, compression, separator: None, writer: None }
+        Self { inner, compression, separator: None, writer: None, finished_bytes: 0 }
     }
 
     /// For a level of a keyspace: long values leave for blob files. `emptied`: blob files whose records move to another one.
@@ -128,7 +130,7 @@ impl<'a> Output<'a> {
     ) -> Self {
         let compression = inner.keyspace_options(keyspace).compression_at(level);
         let separator = Separator::new(inner, keyspace, compression, emptied);
-        Self { inner, compression, separator: Some(separator), writer: None }
+        Self { inner, compression, separator: Some(separator), writer: None, finished_bytes: 0 }
     }
 
     pub(crate) fn add(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
@@ -169,6 +171,11 @@ impl<'a> Output<'a> {
         self.writer.as_ref().map_or(0, |(_, writer)| writer.bytes())
     }
 
+    /// Bytes of all tables and blob files so far.
+    pub(super) fn total_bytes(&self) -> u64 {
+        self.finished_bytes + self.bytes() + self.separator.as_ref().map_or(0, Separator::bytes)
+    }
+
     /// Ends the open table, with the range tombstones that belong to it, and opens it for reading; the next entry begins another. `None`
     /// if it has neither entries nor range tombstones.
     pub(crate) fn finish(&mut self, ranges: &Fragments) -> Result<Option<Arc<Table>>> {
@@ -182,7 +189,9 @@ impl<'a> Output<'a> {
         if opened.is_err() {
             self.inner.files.remove(id, &self.inner.table_path(id));
         }
-        opened.map(|table| Some(Arc::new(table)))
+        let table = opened?;
+        self.finished_bytes += table.bytes;
+        Ok(Some(Arc::new(table)))
     }
 }
 

@@ -1,32 +1,48 @@
-//! Merging tables: looks for the most urgent merge of all keyspaces, and does it.
+//! Merging tables: finds what may be merged now, claims it, and has it done.
 
+use super::claims::{Claim, Claims};
 use super::collect::{collect_all, collect_one};
 use super::job::Job;
-use super::picker::{Limits, pick_all, pick_from};
+use super::picker::{Limits, Pick, View, pick_all};
 use crate::db::Inner;
 use crate::error::Result;
-use crate::types::KeyspaceId;
+use crate::sst::Table;
+use crate::types::{FileId, KeyspaceId};
 use crate::version::{ReadState, Tree};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Does the most urgent merge, or else a step of collecting blobs' garbage; `false` if nothing is due.
+/// Does a part of a merge that another thread leads, or else the most urgent merge that may run, or else a step of collecting blobs'
+/// garbage; `false` if there is nothing of these.
 pub(crate) fn compact_one(inner: &Inner) -> Result<bool> {
     inner.unlink_retired();
     inner.purge_dropped();
-    let _one_at_a_time = inner.table_compaction.lock();
-    let Some(job) = pick(inner) else { return collect_one(inner) };
-    job.run(inner)?;
-    Ok(true)
+    if help(inner) {
+        return Ok(true);
+    }
+    match claim_most_urgent(inner) {
+        Some((job, claimed)) => claimed.end(job.run(inner)).map(|()| true),
+        None => collect_one(inner),
+    }
 }
 
-/// Merges each keyspace into its deepest level, and collects the garbage of separated values.
+fn help(inner: &Inner) -> bool {
+    let merges = inner.merges.lock().clone();
+    merges.iter().any(|merge| merge.do_part(inner))
+}
+
+/// Merges each keyspace into its last level, so that no level is over its limit after it, and collects the garbage of separated values.
+/// Waits for merges that are in the way.
 pub(crate) fn compact_all(inner: &Inner) -> Result<()> {
-    let _one_at_a_time = inner.table_compaction.lock();
-    let state = inner.read_state();
-    for (keyspace, tree) in live(&state) {
-        if let Some(pick) = pick_all(&tree.levels) {
-            let (keyspace, tree) = (*keyspace, tree.clone());
-            Job { keyspace, tree, pick, emptied: Arc::default() }.merge(inner)?;
+    let keyspaces: Vec<_> = live(&inner.read_state()).map(|(keyspace, _)| *keyspace).collect();
+    for keyspace in keyspaces {
+        let mut claimed = None;
+        inner.wait_for_background(|| {
+            claimed = try_claim(inner, keyspace, |tree| pick_all(&tree.levels));
+            !matches!(claimed, Some(Err(InTheWay)))
+        })?;
+        if let Some(Ok((job, claimed))) = claimed {
+            claimed.end(job.merge(inner))?;
         }
     }
     // What the merges have let go.
@@ -43,14 +59,67 @@ fn live(state: &ReadState) -> impl Iterator<Item = (&KeyspaceId, &Arc<Tree>)> {
     state.version.iter().filter(|(_, tree)| tree.dropped_at.is_none())
 }
 
-fn pick(inner: &Inner) -> Option<Job> {
+/// A running merge's claim; it ends with this.
+pub(super) struct Claimed<'a> {
+    inner: &'a Inner,
+    number: u64,
+}
+
+impl Claimed<'_> {
+    pub(super) fn end(self, outcome: Result<()>) -> Result<()> {
+        let failed_at_us = outcome.is_err().then(|| self.inner.options.clock.monotonic_us());
+        self.inner.claims.lock().end(self.number, failed_at_us);
+        outcome
+    }
+}
+
+impl Drop for Claimed<'_> {
+    fn drop(&mut self) {
+        self.inner.claims.lock().end(self.number, None);
+        self.inner.wake_background();
+    }
+}
+
+/// The state is read, and the choice made, under the lock of the claims: whatever merge ended before has changed the state already.
+fn claim_most_urgent(inner: &Inner) -> Option<(Job, Claimed<'_>)> {
+    let mut claims = inner.claims.lock();
     let limits = Limits::new(&inner.options);
     let state = inner.read_state();
-    let due = live(&state).filter_map(|(keyspace, tree)| {
-        let (score, level) = limits.most_urgent(&tree.levels)?;
-        Some((score, *keyspace, tree, level))
+    let now_us = inner.options.clock.monotonic_us();
+    let picks = live(&state).filter_map(|(keyspace, tree)| {
+        let view = View { keyspace: *keyspace, levels: &tree.levels, limits, claims: &claims, now_us };
+        let (score, pick) = view.pick()?;
+        Some((score, *keyspace, tree, pick))
     });
-    let (_, keyspace, tree, level) = due.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    let pick = pick_from(&tree.levels, level)?;
-    Some(Job { keyspace, tree: tree.clone(), pick, emptied: Arc::default() })
+    let (_, keyspace, tree, pick) = picks.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(begin(inner, &mut claims, (keyspace, tree), pick, Arc::default()))
+}
+
+struct InTheWay;
+
+fn try_claim<'a>(
+    inner: &'a Inner,
+    keyspace: KeyspaceId,
+    choose: impl FnOnce(&Tree) -> Option<Pick<Table>>,
+) -> Option<std::result::Result<(Job, Claimed<'a>), InTheWay>> {
+    let mut claims = inner.claims.lock();
+    let state = inner.read_state();
+    let tree = state.tree(keyspace)?;
+    let pick = choose(tree)?;
+    if claims.blocks(&Claim::of(keyspace, &pick)) {
+        return Some(Err(InTheWay));
+    }
+    Some(Ok(begin(inner, &mut claims, (keyspace, tree), pick, Arc::default())))
+}
+
+/// Claims a merge that nothing blocks.
+pub(super) fn begin<'a>(
+    inner: &'a Inner,
+    claims: &mut Claims,
+    (keyspace, tree): (KeyspaceId, &Arc<Tree>),
+    pick: Pick<Table>,
+    emptied: Arc<HashSet<FileId>>,
+) -> (Job, Claimed<'a>) {
+    let number = claims.begin(Claim::of(keyspace, &pick));
+    (Job { keyspace, tree: tree.clone(), pick, emptied }, Claimed { inner, number })
 }

@@ -12,8 +12,10 @@
 //! | file | what it does |
 //! |---|---|
 //! | `picker.rs` | chooses a merge; pure |
-//! | `job.rs` | does one |
-//! | `leveled.rs` | brings the two together |
+//! | `claims.rs` | keeps merges that run at once out of each other's way |
+//! | `job.rs`, `split.rs` | does one, in parts |
+//! | `leveled.rs` | brings these together |
+//! | `pace.rs` | the budget of bytes a second |
 //! | `flush.rs` | memtables to tables of level 0 |
 //! | `separate.rs` | moves values between tables and blob files |
 //! | `collect.rs` | frees the garbage of separated values |
@@ -21,17 +23,23 @@
 //! | `traffic.rs` | counts bytes |
 
 mod bin;
+mod claims;
 mod collect;
 mod flush;
 mod job;
 mod leveled;
+mod pace;
 mod picker;
 mod separate;
+mod split;
 mod traffic;
 
 pub use bin::{BinOwner, BinReport, Judgement, LiveRecord, NewBlob};
+pub(crate) use claims::Claims;
 pub(crate) use flush::{Output, flush_one};
+pub(crate) use job::Merge;
 pub(crate) use leveled::{compact_all, compact_one, debt_bytes};
+pub(crate) use pace::Pacer;
 pub(crate) use picker::Facts;
 pub use traffic::LevelTraffic;
 pub(crate) use traffic::Traffic;

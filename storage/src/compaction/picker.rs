@@ -4,20 +4,32 @@
 //! level that is most over its limit goes first. From level 0 all tables are merged into level 1; from a deeper level the
 //! one table that overlaps least, relative to its size, with the level below: the fewest bytes rewritten for the bytes moved.
 //!
+//! Several merges may run at once ([`super::claims`]): what is in the way of a running one is passed over, and what is being taken
+//! out of a level counts as gone. While level 0 waits for level 1, nothing more is taken out of level 1, or level 0 would never get its turn.
+//!
 //! The picker knows tables by their [`Facts`], so that its tests describe a tree in a few lines of text.
 
+use super::claims::{Claim, Claims};
 use crate::options::Options;
 use crate::sst::{Properties, Table};
+use crate::types::{FileId, KeyspaceId};
 use crate::version::{LEVELS, Levels, level_bytes, overlapping};
+use bytes::Bytes;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What choosing needs to know of a table.
 pub(crate) trait Facts {
+    fn id(&self) -> FileId;
     fn bytes(&self) -> u64;
     fn properties(&self) -> &Properties;
 }
 
 impl Facts for Table {
+    fn id(&self) -> FileId {
+        self.id
+    }
+
     fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -35,10 +47,25 @@ pub(super) struct Pick<T> {
 }
 
 impl<T: Facts> Pick<T> {
-    /// The only table, if nothing of the output level overlaps it: an edit alone can move it.
-    pub(super) fn only_table(&self) -> Option<&Arc<T>> {
-        let mut tables = self.inputs.iter().flat_map(|(_, tables)| tables);
-        tables.next().filter(|_| tables.next().is_none())
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Arc<T>> {
+        self.inputs.iter().flat_map(|(_, tables)| tables)
+    }
+
+    pub(super) fn source_level(&self) -> usize {
+        self.inputs.first().map_or(self.output_level, |(level, _)| *level)
+    }
+
+    /// From the smallest to the largest key of all tables.
+    pub(super) fn key_range(&self) -> (Bytes, Bytes) {
+        let properties = || self.tables().map(|table| table.properties());
+        let smallest = properties().map(|properties| properties.smallest.clone()).min();
+        let largest = properties().map(|properties| properties.largest.clone()).max();
+        (smallest.unwrap_or_default(), largest.unwrap_or_default())
+    }
+
+    /// Whether an edit alone can do it: one table, and nothing where it goes overlaps it.
+    pub(super) fn is_move(&self) -> bool {
+        self.source_level() != self.output_level && self.tables().count() == 1
     }
 }
 
@@ -62,11 +89,14 @@ impl Limits {
         self.level1_bytes.saturating_mul(LEVEL_MULTIPLIER.saturating_pow(above))
     }
 
-    /// How far a level is over its limit; from 1 on it is due.
-    pub(super) fn score<T: Facts>(&self, levels: &Levels<T>, level: usize) -> f64 {
+    /// How far a level is over its limit, without so many bytes that are on their way down; from 1 on it is due.
+    fn score<T: Facts>(&self, levels: &Levels<T>, level: usize, leaving_bytes: u64) -> f64 {
         match level {
             0 => levels[0].len() as f64 / self.l0_tables_trigger as f64,
-            _ => level_bytes(levels, level) as f64 / self.level_bytes_max(level) as f64,
+            _ => {
+                let bytes = level_bytes(levels, level).saturating_sub(leaving_bytes);
+                bytes as f64 / self.level_bytes_max(level) as f64
+            }
         }
     }
 
@@ -75,44 +105,100 @@ impl Limits {
         let excess = (1..LEVELS - 1)
             .map(|level| level_bytes(levels, level).saturating_sub(self.level_bytes_max(level)))
             .sum::<u64>();
-        let top = if self.score(levels, 0) >= 1.0 { level_bytes(levels, 0) } else { 0 };
+        let top = if self.score(levels, 0, 0) >= 1.0 { level_bytes(levels, 0) } else { 0 };
         top + excess
     }
+}
 
-    /// The level that is most over its limit, and by how much; `None` if none is due.
-    pub(super) fn most_urgent<T: Facts>(&self, levels: &Levels<T>) -> Option<(f64, usize)> {
-        let scores = (0..LEVELS - 1).map(|level| (self.score(levels, level), level));
-        scores.filter(|(score, _)| *score >= 1.0).max_by(|a, b| a.0.total_cmp(&b.0))
+/// A keyspace, as the picker sees it.
+pub(super) struct View<'a, T> {
+    pub keyspace: KeyspaceId,
+    pub levels: &'a Levels<T>,
+    pub limits: Limits,
+    pub claims: &'a Claims,
+    pub now_us: u64,
+}
+
+impl<T: Facts> View<'_, T> {
+    /// The most urgent merge that may run now, and how urgent it is.
+    pub(super) fn pick(&self) -> Option<(f64, Pick<T>)> {
+        let claimed = self.claims.tables(self.keyspace);
+        let mut due: Vec<(f64, usize)> = (0..LEVELS - 1)
+            .map(|level| (self.limits.score(self.levels, level, self.leaving_bytes(level, &claimed)), level))
+            .filter(|(score, _)| *score >= 1.0)
+            .collect();
+        due.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let top_waits = |level: usize| level == 1 && due.iter().any(|(_, other)| *other == 0);
+        let can_go = |(score, level): &(f64, usize)| {
+            if top_waits(*level) && !self.claims.takes_from_top(self.keyspace) && self.pick_top().is_none() {
+                return None;
+            }
+            let pick = if *level == 0 { self.pick_top() } else { self.pick_deeper(*level, &claimed) };
+            Some((*score, pick?))
+        };
+        due.iter().find_map(can_go)
+    }
+
+    /// Bytes of a level's tables that running merges take out of it. Those that a merge into the level rewrites do not count.
+    fn leaving_bytes(&self, level: usize, claimed: &HashMap<FileId, usize>) -> u64 {
+        let Some(tables) = self.levels.get(level) else { return 0 };
+        let is_leaving = |table: &&Arc<T>| claimed.get(&table.id()).is_some_and(|target| *target > level);
+        tables.iter().filter(is_leaving).map(|table| table.bytes()).sum()
+    }
+
+    fn pick_top(&self) -> Option<Pick<T>> {
+        self.unless_blocked(pick_top(self.levels)?)
+    }
+
+    /// The table of a level whose merge rewrites the fewest bytes of the next level for its own. O(tables · log tables), and for each
+    /// that is in the way of a running merge, a look at all of these.
+    fn pick_deeper(&self, level: usize, claimed: &HashMap<FileId, usize>) -> Option<Pick<T>> {
+        let ratio = |table: &Arc<T>| {
+            let Properties { smallest, largest, .. } = table.properties();
+            let below = overlapping(self.levels, level + 1, smallest, largest);
+            below.iter().map(|other| other.bytes()).sum::<u64>() as f64 / table.bytes().max(1) as f64
+        };
+        let free = self.levels.get(level)?.iter().filter(|table| !claimed.contains_key(&table.id()));
+        let mut ratios: Vec<_> = free.map(|table| (ratio(table), table)).collect();
+        ratios.sort_by(|a, b| a.0.total_cmp(&b.0));
+        ratios.into_iter().find_map(|(_, table)| {
+            self.unless_blocked(Pick::with_overlap(self.levels, level, vec![table.clone()], level + 1)?)
+        })
+    }
+
+    fn unless_blocked(&self, pick: Pick<T>) -> Option<Pick<T>> {
+        let claim = Claim::of(self.keyspace, &pick);
+        let may_run = !self.claims.blocks(&claim) && !self.claims.rests(&claim, self.now_us);
+        may_run.then_some(pick)
     }
 }
 
-/// The merge that takes something out of a level.
-pub(super) fn pick_from<T: Facts>(levels: &Levels<T>, level: usize) -> Option<Pick<T>> {
-    let upper = if level == 0 { levels[0].clone() } else { vec![least_overlap(levels, level)?] };
-    let smallest = upper.iter().map(|table| &table.properties().smallest).min()?;
-    let largest = upper.iter().map(|table| &table.properties().largest).max()?;
-    let lower = overlapping(levels, level + 1, smallest, largest).to_vec();
-    let inputs = [(level, upper), (level + 1, lower)].into_iter().filter(|(_, tables)| !tables.is_empty());
-    Some(Pick { inputs: inputs.collect(), output_level: level + 1 })
+impl<T: Facts> Pick<T> {
+    /// Tables of a level, with all that they overlap in the output level; `None` if there are no tables.
+    fn with_overlap(
+        levels: &Levels<T>,
+        level: usize,
+        upper: Vec<Arc<T>>,
+        output_level: usize,
+    ) -> Option<Self> {
+        let smallest = upper.iter().map(|table| &table.properties().smallest).min()?;
+        let largest = upper.iter().map(|table| &table.properties().largest).max()?;
+        let lower = overlapping(levels, output_level, smallest, largest).to_vec();
+        let inputs =
+            [(level, upper), (output_level, lower)].into_iter().filter(|(_, tables)| !tables.is_empty());
+        Some(Self { inputs: inputs.collect(), output_level })
+    }
 }
 
-/// All tables, into the deepest level that has any; `None` if there are none.
+/// All tables of level 0 into level 1; `None` if there are none.
+pub(super) fn pick_top<T: Facts>(levels: &Levels<T>) -> Option<Pick<T>> {
+    Pick::with_overlap(levels, 0, levels[0].clone(), 1)
+}
+
+/// All tables, into the last level; `None` if there are none.
 pub(super) fn pick_all<T: Facts>(levels: &Levels<T>) -> Option<Pick<T>> {
     let inputs: Vec<_> = levels.iter().cloned().enumerate().filter(|(_, t)| !t.is_empty()).collect();
-    let (deepest, _) = inputs.last()?;
-    let output_level = (*deepest).max(1);
-    Some(Pick { inputs, output_level })
-}
-
-/// The table of a level whose merge rewrites the fewest bytes of the next level for its own. O(tables · log tables).
-fn least_overlap<T: Facts>(levels: &Levels<T>, level: usize) -> Option<Arc<T>> {
-    let ratio = |table: &Arc<T>| {
-        let Properties { smallest, largest, .. } = table.properties();
-        let below = overlapping(levels, level + 1, smallest, largest);
-        below.iter().map(|other| other.bytes()).sum::<u64>() as f64 / table.bytes() as f64
-    };
-    let ratios = levels.get(level)?.iter().map(|table| (ratio(table), table));
-    ratios.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, table)| table.clone())
+    (!inputs.is_empty()).then_some(Pick { inputs, output_level: LEVELS - 1 })
 }
 
 #[cfg(test)]

@@ -119,6 +119,11 @@ impl<'a> Separator<'a> {
         Ok(())
     }
 
+    /// Bytes of the files so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.outputs.bytes() + self.open.as_ref().map_or(0, BlobFileWriter::bytes)
+    }
+
     /// Ends what is open; gives the new files, durable but for their names.
     pub(super) fn finish(&mut self) -> Result<NewBlobFiles<'a>> {
         self.finish_file()?;
@@ -135,8 +140,17 @@ impl Drop for Separator<'_> {
 }
 
 impl<'a> NewBlobFiles<'a> {
+    pub(super) fn new(inner: &'a Inner, files: Vec<Arc<BlobFile>>) -> Self {
+        Self { inner, files }
+    }
+
     pub(super) fn none(inner: &'a Inner) -> Self {
-        Self { inner, files: Vec::new() }
+        Self::new(inner, Vec::new())
+    }
+
+    /// For [`Self::new`], on the thread that will install them.
+    pub(super) fn into_files(mut self) -> Vec<Arc<BlobFile>> {
+        std::mem::take(&mut self.files)
     }
 
     pub(super) fn append(&mut self, mut other: Self) {

@@ -1,8 +1,14 @@
-//! The two threads: one flushes sealed memtables, one compacts tables.
+//! The pool of threads that flushes memtables and merges tables.
 //!
-//! Both sleep on one condition and look for work when woken. A failed job is tried again after a pause that doubles (a call to
-//! flush ends it); meanwhile its error is what a writer that must wait for it gets, instead of waiting for ever. A job that
-//! finds the database failed (`fatal`) or closing does nothing.
+//! Each thread, whenever it is free, does the first of these that there is: a flush (one at a time), a part of a merge that another
+//! thread leads, the most urgent merge, a step of collecting blobs' garbage. A flush does not wait for a thread to become free either: a merge looks for one between
+//! entries, and lets it go first. Without work the threads sleep until woken, or until something that failed is to be tried again.
+//!
+//! What failed is tried again after a pause that doubles: a flush as such (a call to flush ends the pause), a merge by its tables
+//! (`compaction/claims.rs`). Meanwhile the error is what a writer that must wait for it gets, instead of waiting for ever. When the database
+//! has failed (`fatal`) or closes, nothing is begun any more, and a merge that runs ends as failed between two entries.
+//!
+//! With no threads at all, whoever waits does the work: then a given order of calls gives the same files each time.
 
 use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,10 +30,16 @@ pub(super) struct Background {
 struct Signals {
     /// Counts wakes, so that none is missed between looking for work and going to sleep.
     wakes: u64,
-    /// Why each [`Job`] failed last, until it is tried again with success, or by request.
-    errors: [Option<(ErrorKind, String)>; 2],
-    /// Counts requests to try again at once.
-    retries: u64,
+    /// Why each [`Job`] failed last, until it is done with success, or tried again by request.
+    failures: [Option<Failure>; 2],
+}
+
+#[derive(Clone)]
+struct Failure {
+    kind: ErrorKind,
+    message: String,
+    pause_us: u64,
+    retry_at_us: u64,
 }
 
 /// What a thread does.
@@ -37,18 +49,10 @@ pub(super) enum Job {
     Compact,
 }
 
-impl Job {
-    /// `false` if there is nothing to do.
-    fn run(self, inner: &Inner) -> Result<bool> {
-        match self {
-            Self::Flush => crate::compaction::flush_one(inner),
-            Self::Compact => crate::compaction::compact_one(inner),
-        }
-    }
-}
-
-const RETRY_PAUSE_MIN: Duration = Duration::from_millis(50);
-const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
+const RETRY_PAUSE_MIN_US: u64 = 50_000;
+const RETRY_PAUSE_MAX_US: u64 = 5_000_000;
+/// A wait for the budget is cut into pieces, between which a flush may go first.
+const PACE_STEP_US: u64 = 20_000;
 
 impl Background {
     /// There may be work, or something that a waiter waits for.
@@ -61,21 +65,6 @@ impl Background {
         self.closing.load(Ordering::Acquire)
     }
 
-    /// Sleeps until `done`, or until `check` finds that it will not come.
-    pub(super) fn wait_until(&self, done: impl Fn() -> bool, check: impl Fn() -> Result<()>) -> Result<()> {
-        loop {
-            let wakes = self.signals.lock().wakes;
-            if done() {
-                return Ok(());
-            }
-            check()?;
-            let mut signals = self.signals.lock();
-            if signals.wakes == wakes {
-                self.changed.wait(&mut signals);
-            }
-        }
-    }
-
     /// Sleeps; `false` as soon as the database is closing.
     pub(super) fn sleep(&self, time: Duration) -> bool {
         let mut signals = self.signals.lock();
@@ -83,30 +72,149 @@ impl Background {
         !self.is_closing()
     }
 
-    fn set_error(&self, job: Job, error: Option<&Error>) {
-        self.signals.lock().errors[job as usize] = error.map(|error| (error.kind(), error.to_string()));
-        self.wake();
+    /// Sleeps unless woken since the wakes were counted; at most so long.
+    fn sleep_unless_woken(&self, wakes: u64, at_most: Option<Duration>) {
+        let mut signals = self.signals.lock();
+        if signals.wakes != wakes || self.is_closing() {
+            return;
+        }
+        match at_most {
+            Some(at_most) => drop(self.changed.wait_for(&mut signals, at_most)),
+            None => self.changed.wait(&mut signals),
+        }
     }
 
-    /// Forgets why a job failed, and lets it be tried again without a pause.
-    pub(super) fn retry(&self, job: Job) {
+    fn set_failure(&self, job: Job, error: Option<&Error>, now_us: u64) {
         let mut signals = self.signals.lock();
-        if signals.errors[job as usize].take().is_some() {
-            signals.retries += 1;
-            signals.wakes += 1;
-            self.changed.notify_all();
-        }
+        let failure = &mut signals.failures[job as usize];
+        *failure = error.map(|error| {
+            let pause_us = failure.as_ref().map_or(RETRY_PAUSE_MIN_US, |before| before.pause_us * 2);
+            let pause_us = pause_us.min(RETRY_PAUSE_MAX_US);
+            let retry_at_us = now_us.saturating_add(pause_us);
+            Failure { kind: error.kind(), message: error.to_string(), pause_us, retry_at_us }
+        });
+        signals.wakes += 1;
+        self.changed.notify_all();
+    }
+
+    fn failure(&self, job: Job) -> Option<Failure> {
+        self.signals.lock().failures[job as usize].clone()
     }
 }
 
 impl Inner {
+    pub(crate) fn wake_background(&self) {
+        self.background.wake();
+    }
+
+    /// Sleeps until `done`, or until `check` finds that it will not come. Without threads it does the work that it waits for.
+    pub(super) fn wait_until(
+        &self,
+        mut done: impl FnMut() -> bool,
+        check: impl Fn() -> Result<()>,
+    ) -> Result<()> {
+        loop {
+            let wakes = self.background.signals.lock().wakes;
+            if done() {
+                return Ok(());
+            }
+            check()?;
+            if self.options.background_threads > 0 || !self.do_one_job() {
+                self.background.sleep_unless_woken(wakes, None);
+            }
+        }
+    }
+
+    /// Sleeps until `done`, or until the database takes no more work.
+    pub(crate) fn wait_for_background(&self, done: impl FnMut() -> bool) -> Result<()> {
+        self.wait_until(done, || self.check_writable())
+    }
+
     /// The error that keeps a job from being done.
     pub(super) fn check_background(&self, job: Job) -> Result<()> {
         self.check_writable()?;
-        match &self.background.signals.lock().errors[job as usize] {
-            Some((kind, message)) => Err(Error::new(*kind, message.clone())),
+        match self.background.failure(job) {
+            Some(failure) => Err(Error::new(failure.kind, failure.message)),
             None => Ok(()),
         }
+    }
+
+    /// Forgets what failed, so that it is tried again without a pause.
+    pub(super) fn retry(&self) {
+        self.claims.lock().wake();
+        self.background.signals.lock().failures = [None, None];
+        self.background.wake();
+    }
+
+    /// Flushes if something waits for it, is not to be tried later, and no other thread is at it.
+    pub(crate) fn flush_first(&self) {
+        if !self.read_state().sealed.is_empty() {
+            self.do_job(Job::Flush);
+        }
+    }
+
+    /// Waits until so many bytes more are within the budget of merges; meanwhile flushes may go first.
+    ///
+    /// # Errors
+    /// If the database closes meanwhile, or takes no more writes.
+    pub(crate) fn pace(&self, bytes: u64) -> Result<()> {
+        let mut wait_us = self.pacer.book(bytes, self.options.clock.monotonic_us());
+        while wait_us > 0 {
+            self.check_writable()?;
+            self.flush_first();
+            let step_us = wait_us.min(PACE_STEP_US);
+            self.background.sleep(Duration::from_micros(step_us));
+            wait_us -= step_us;
+        }
+        Ok(())
+    }
+
+    /// `false` if there is nothing to do, or nothing that may be tried now.
+    fn do_one_job(&self) -> bool {
+        self.fatal.get().is_none() && (self.do_job(Job::Flush) || self.do_job(Job::Compact))
+    }
+
+    fn do_job(&self, job: Job) -> bool {
+        let now_us = || self.options.clock.monotonic_us();
+        let is_flush = job == Job::Flush;
+        let failure = self.background.failure(job);
+        if is_flush && failure.as_ref().is_some_and(|failure| now_us() < failure.retry_at_us) {
+            return false;
+        }
+        let outcome = match job {
+            Job::Flush => crate::compaction::flush_one(self),
+            Job::Compact => crate::compaction::compact_one(self),
+        };
+        match &outcome {
+            Ok(true) => self.background.set_failure(job, None, now_us()),
+            Ok(false) if failure.is_some() && self.is_idle(job) => {
+                self.background.set_failure(job, None, now_us());
+            }
+            Ok(false) => {}
+            Err(error) => {
+                self.background.set_failure(job, Some(error), now_us());
+                let (kind, message) = (error.kind(), error.to_string());
+                self.events.emit(|| Event::BackgroundError { kind, message });
+            }
+        }
+        !matches!(outcome, Ok(false))
+    }
+
+    /// Whether nothing of the kind is going on or waits for another try.
+    fn is_idle(&self, job: Job) -> bool {
+        match job {
+            Job::Flush => self.read_state().sealed.is_empty(),
+            Job::Compact => self.claims.lock().is_idle(self.options.clock.monotonic_us()),
+        }
+    }
+
+    /// How long until something that failed is to be tried again.
+    fn next_retry(&self) -> Option<Duration> {
+        let now_us = self.options.clock.monotonic_us();
+        let flush = self.background.failure(Job::Flush).map(|failure| failure.retry_at_us);
+        let merge = self.claims.lock().next_retry_us(now_us);
+        let at_us = flush.into_iter().chain(merge).min()?;
+        Some(Duration::from_micros(at_us.saturating_sub(now_us).max(1_000)))
     }
 }
 
@@ -114,6 +222,7 @@ impl Inner {
 pub(super) struct Closer {
     inner: Arc<Inner>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    closed: AtomicBool,
 }
 
 impl Closer {
@@ -121,13 +230,12 @@ impl Closer {
     pub(super) fn close(&self) -> Result<()> {
         self.inner.background.closing.store(true, Ordering::Release);
         self.inner.background.wake();
-        let threads = std::mem::take(&mut *self.threads.lock());
-        if threads.is_empty() {
-            return Ok(());
-        }
-        for thread in threads {
+        for thread in std::mem::take(&mut *self.threads.lock()) {
             // A panic of the thread was reported by the panic hook; closing goes on.
             let _ = thread.join();
+        }
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
         }
         // A bin that cannot be sealed is recovered by the next opening; the log must be durable all the same.
         let sealed = self.inner.seal_all_bins();
@@ -146,12 +254,13 @@ impl Drop for Closer {
 
 /// Starts the threads of an opened database.
 pub(super) fn start(inner: &Arc<Inner>) -> Result<Closer> {
-    let closer = Closer { inner: inner.clone(), threads: Mutex::new(Vec::new()) };
-    for (name, job) in [("patina-flush", Job::Flush), ("patina-compact", Job::Compact)] {
+    let closer =
+        Closer { inner: inner.clone(), threads: Mutex::new(Vec::new()), closed: AtomicBool::new(false) };
+    for number in 0..inner.options.background_threads {
         let inner = inner.clone();
         let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || run(&inner, job))
+            .name(format!("patina-pool-{number}"))
+            .spawn(move || run(&inner))
             .map_err(|source| Error::io("start a thread for", &closer.inner.dir, source))?;
         closer.threads.lock().push(thread);
     }
@@ -166,39 +275,15 @@ pub(super) fn start(inner: &Arc<Inner>) -> Result<Closer> {
     Ok(closer)
 }
 
-/// Does jobs while there are any (`Ok(true)`), then sleeps until woken.
-fn run(inner: &Inner, job: Job) {
+/// Does jobs while there are any, then sleeps until woken.
+fn run(inner: &Inner) {
     let background = &inner.background;
-    let mut pause = RETRY_PAUSE_MIN;
-    loop {
-        let Signals { wakes, retries, .. } = *background.signals.lock();
-        if background.is_closing() {
-            return;
+    while !background.is_closing() {
+        let wakes = background.signals.lock().wakes;
+        if inner.do_one_job() {
+            continue;
         }
-        let outcome = if inner.fatal.get().is_some() { Ok(false) } else { job.run(inner) };
-        match outcome {
-            Ok(more) => {
-                pause = RETRY_PAUSE_MIN;
-                if more || background.signals.lock().errors[job as usize].is_some() {
-                    background.set_error(job, None);
-                    continue;
-                }
-                let mut signals = background.signals.lock();
-                if signals.wakes == wakes && !background.is_closing() {
-                    background.changed.wait(&mut signals);
-                }
-            }
-            Err(error) => {
-                background.set_error(job, Some(&error));
-                let (kind, message) = (error.kind(), error.to_string());
-                inner.events.emit(|| Event::BackgroundError { kind, message });
-                // Not ended by a mere wake: two failing threads would wake each other without end.
-                let is_waiting =
-                    |signals: &mut Signals| signals.retries == retries && !background.is_closing();
-                let mut signals = background.signals.lock();
-                background.changed.wait_while_for(&mut signals, is_waiting, pause);
-                pause = (pause * 2).min(RETRY_PAUSE_MAX);
-            }
-        }
+        let at_most = if inner.fatal.get().is_some() { None } else { inner.next_retry() };
+        background.sleep_unless_woken(wakes, at_most);
     }
 }

@@ -322,9 +322,10 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes a sequence number that no write has.
+    /// Takes a sequence number that no write has. If the lock is not free, the next write's number does as well: who holds it is about to
+    /// write, and may be waiting for this very thread to flush (an ingestion does).
     fn pass_seqno(&self) -> Seqno {
-        let mut commit = self.commit.lock();
+        let Some(mut commit) = self.commit.try_lock() else { return Seqno(self.visible().0 + 1) };
         let seqno = commit.next_seqno;
         commit.next_seqno = Seqno(seqno.0 + 1);
         self.publisher.leave(self.publisher.enter(seqno));

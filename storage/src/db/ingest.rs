@@ -224,7 +224,6 @@ impl Ingest<'_> {
         if self.meets_memtables() {
             inner.seal_memtable(&mut commit)?;
             inner
-                .background
                 .wait_until(|| inner.read_state().sealed.is_empty(), || inner.check_background(Job::Flush))?;
         }
         inner.sync()?;
@@ -243,13 +242,14 @@ impl Ingest<'_> {
     /// The edit, at the level that it chooses; no merge begins between the choice and the edit.
     fn apply(&mut self, tables: &[Arc<Table>]) -> Result<()> {
         let (inner, keyspace, seqno) = (self.inner, self.keyspace, self.report.seqno);
-        // A merge that runs may write a table across the range: only level 0 is safe from it.
-        let no_merge = inner.table_compaction.try_lock();
+        // Held to the end: no merge begins.
+        let merges = inner.claims.lock();
         let state = inner.read_state();
         let is_free = |tree: &Tree, level| {
             tables.iter().all(|table| {
                 let (smallest, largest) = (&table.properties.smallest, &table.properties.largest);
-                no_merge.is_some() && tree.is_free_down_to(level, smallest, largest)
+                !merges.writes_across(keyspace, level, smallest, largest)
+                    && tree.is_free_down_to(level, smallest, largest)
             })
         };
         let level =

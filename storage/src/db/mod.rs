@@ -1,9 +1,11 @@
 //! The database handle and the state behind it.
 //!
 //! Locks, in the order in which they may be taken: `cut` (what a checkpoint takes along) → `commit` (sequence numbers) → `log` (who
-//! writes to it) → `bins` (which blob files are open) → `manifest` → `state` (the read state's pointer, held for moments). Reading takes only `state`, shared, and never across I/O.
+//! writes to it) → `bins` (which blob files are open) → `claims` (which merges run) → `manifest` → `state` (the read state's pointer, held
+//! for moments). Reading takes only `state`, shared, and never across I/O. What a thread of the pool does takes none that somebody holds
+//! who waits for the pool: `cut` not at all, `commit` by trying.
 //!
-//! Threads: one flushes, one compacts tables (`background.rs`); a bin compaction runs on its caller's thread.
+//! Threads: a pool flushes and merges tables (`background.rs`); a bin compaction runs on its caller's thread.
 
 mod background;
 mod blob_writer;
@@ -40,7 +42,7 @@ pub use value_reader::ValueReader;
 pub use verify::{Problem, VerifyProgress, VerifyReport};
 
 use crate::batch::WriteBatch;
-use crate::compaction::Traffic;
+use crate::compaction::{Claims, Merge, Pacer, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, Events, file_events};
 use crate::log::{AppendError, LogWriter};
@@ -132,8 +134,15 @@ pub(crate) struct Inner {
     dropped: Mutex<Vec<(Seqno, KeyspaceId)>>,
     blobs: Blobs,
     background: Background,
-    /// One merge of tables at a time.
-    pub table_compaction: Mutex<()>,
+    /// One flush at a time.
+    pub flushing: Mutex<()>,
+    /// The merges that run. Taken before `manifest` and `state`.
+    pub claims: Mutex<Claims>,
+    /// One step of collecting separated values' garbage at a time. Taken before `claims`.
+    pub collecting: Mutex<()>,
+    /// The merges that have parts to give away.
+    pub merges: Mutex<Vec<Arc<Merge>>>,
+    pub pacer: Pacer,
     pub traffic: Traffic,
     pub events: Events,
     pub counters: Counters,
@@ -151,10 +160,6 @@ impl Inner {
 
     pub(crate) fn visible(&self) -> Seqno {
         self.publisher.visible()
-    }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        self.background.is_closing()
     }
 
     pub(crate) fn table_path(&self, id: FileId) -> PathBuf {
@@ -563,6 +568,8 @@ impl Keyspace {
     }
 }
 
+#[cfg(test)]
+mod merge_tests;
 #[cfg(test)]
 mod range_tests;
 #[cfg(test)]

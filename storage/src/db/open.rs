@@ -22,7 +22,7 @@ use super::stats::Counters;
 use super::{Background, Commit, Inner};
 use crate::batch::{Op, decode_batch};
 use crate::blob::{BlobFile, Identity, record_bytes};
-use crate::compaction::Traffic;
+use crate::compaction::{Pacer, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, Events};
 use crate::log::{LogReader, LogWriter, Tail};
@@ -121,7 +121,11 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         dropped: Mutex::default(),
         blobs: Blobs::new(files, blobs),
         background: Background::default(),
-        table_compaction: Mutex::new(()),
+        flushing: Mutex::new(()),
+        claims: Mutex::default(),
+        collecting: Mutex::new(()),
+        merges: Mutex::default(),
+        pacer: Pacer::new(options.compaction_bytes_per_s_max),
         traffic: Traffic::default(),
         events,
         counters: Counters::default(),

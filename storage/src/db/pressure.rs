@@ -202,7 +202,7 @@ impl Inner {
                     Verdict::Stop(job) => Some(job),
                     _ => None,
                 };
-                self.background.wait_until(
+                self.wait_until(
                     || stopping().is_none(),
                     || stopping().map_or(Ok(()), |job| self.check_background(job)),
                 )
@@ -220,7 +220,7 @@ impl Inner {
         }
         if !self.fits(bytes) {
             self.stall(&self.pressure.stops, &self.pressure.stopped_us, || {
-                self.background.wait_until(|| self.fits(bytes), || self.make_room())
+                self.wait_until(|| self.fits(bytes), || self.make_room())
             })?;
         }
         Ok(Admitted { bytes, inner: self })

@@ -161,8 +161,8 @@ impl Inner {
             self.read_state().active.log
         };
         // What failed before may go now.
-        self.background.retry(Job::Flush);
-        self.background.wait_until(
+        self.retry();
+        self.wait_until(
             // Others may seal more meanwhile; those are not waited for.
             || self.read_state().sealed.iter().all(|memtable| memtable.log >= until),
             || self.check_background(Job::Flush),

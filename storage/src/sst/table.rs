@@ -228,6 +228,19 @@ impl Table {
         filter.map(Some).ok_or_else(|| self.corruption(handle.offset, "its filter makes no sense"))
     }
 
+    /// The last user key of each index partition: keys between which about the same number of bytes lies.
+    pub(crate) fn anchors(&self) -> Result<Vec<Bytes>> {
+        let mut keys = Vec::new();
+        let Some(mut top) = self.top_index(Caching::Bypass)? else { return Ok(keys) };
+        top.seek_to_first();
+        while let Some((key, _)) = top.key() {
+            keys.push(Bytes::copy_from_slice(key));
+            top.next();
+        }
+        self.check(&top)?;
+        Ok(keys)
+    }
+
     /// The block that the index entry under the cursor names.
     pub(super) fn child(&self, index: &BlockIter, caching: Caching) -> Result<BlockIter> {
         self.child_block(index, caching).map(BlockIter::new)
