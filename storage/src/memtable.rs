@@ -21,6 +21,8 @@ pub(crate) struct Memtable {
     pub log: FileId,
     /// The newest write in it or before it; known when it is sealed.
     pub newest: OnceLock<Seqno>,
+    /// Wall time when it was begun: nothing in it was written before, but for what a log brought back.
+    pub born_ms: u64,
     entries: Skiplist,
     ranges: RwLock<BTreeMap<KeyspaceId, GrowingRanges>>,
     /// Range tombstones in `ranges`: who finds none need not take the lock.
@@ -32,10 +34,11 @@ pub(crate) struct Memtable {
 const RANGE_OVERHEAD_BYTES: usize = 160;
 
 impl Memtable {
-    pub(crate) fn new(log: FileId) -> Self {
+    pub(crate) fn new(log: FileId, born_ms: u64) -> Self {
         Self {
             log,
             newest: OnceLock::new(),
+            born_ms,
             entries: Skiplist::new(),
             ranges: RwLock::default(),
             range_count: AtomicUsize::new(0),
@@ -184,7 +187,7 @@ mod tests {
     use super::*;
 
     fn table() -> Arc<Memtable> {
-        let table = Memtable::new(FileId(1));
+        let table = Memtable::new(FileId(1), 0);
         for (keyspace, key, seqno) in [(1, "a", 1), (1, "a", 5), (1, "b", 3), (2, "a", 4)] {
             let tag = Tag::new(Seqno(seqno), Kind::Value);
             table.insert(KeyspaceId(keyspace), key.as_bytes(), tag, format!("{key}{seqno}").as_bytes());

@@ -350,7 +350,7 @@ mod tests {
             let mut seqno = 0;
             let mut expected = BTreeSet::new();
             let iters = sources.iter().map(|keys| {
-                let memtable = Memtable::new(FileId(1));
+                let memtable = Memtable::new(FileId(1), 0);
                 for key in keys {
                     seqno += 1;
                     expected.insert((*key, std::cmp::Reverse(seqno)));

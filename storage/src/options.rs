@@ -41,8 +41,11 @@ pub struct Options {
     pub l0_tables_slowdown: usize,
     /// Writers are slowed from this many bytes of tables over the limits of their levels, and stopped at twice as many.
     pub debt_slowdown_bytes: u64,
-    /// The size of level 1; each deeper level may hold ten times more.
+    /// The most that the first level below level 0 holds; each deeper one holds ten times more, the last one nine tenths of all.
     pub level1_bytes: u64,
+    /// Deletions are carried out, and the space of what they deleted freed, within this time, as far as no snapshot keeps it; `None`: when
+    /// merges come by.
+    pub tombstone_age_max_ms: Option<u64>,
     /// A blob file is sealed when it holds this much.
     pub blob_file_bytes: u64,
     /// Blob files that may be open for writing at once, a class.
@@ -78,6 +81,7 @@ impl Default for Options {
             l0_tables_slowdown: 12,
             debt_slowdown_bytes: 4 << 30,
             level1_bytes: 64 << 20,
+            tombstone_age_max_ms: None,
             blob_file_bytes: 64 << 20,
             open_bins_max: 32,
             inline_value_bytes_max: 1 << 20,
@@ -130,6 +134,10 @@ impl Options {
             (self.open_bins_max >= 1, "open_bins_max must be at least 1"),
             (self.inline_value_bytes_max <= 64 << 20, "inline_value_bytes_max must be at most 64 MiB"),
             (self.blob_bytes_max <= 1 << 40, "blob_bytes_max must be at most 1 TiB"),
+            (
+                self.tombstone_age_max_ms.is_none_or(|age| age >= 1000),
+                "tombstone_age_max_ms must be at least 1000, or None",
+            ),
             (self.background_threads <= 64, "background_threads must be at most 64"),
             (
                 self.compaction_bytes_per_s_max.is_none_or(|rate| rate >= 64 << 10),

@@ -19,11 +19,12 @@
 use super::claims::Claim;
 use super::job::Job;
 use super::leveled::{Claimed, begin};
-use super::picker::{Pick, pick_top};
+use super::picker::{Limits, Pick, Reason};
 use crate::blob::{BlobFile, FILE_HEADER_BYTES};
 use crate::db::Inner;
 use crate::error::Result;
 use crate::manifest::BlobOrigin;
+use crate::options::Options;
 use crate::sst::Table;
 use crate::types::{FileId, KeyspaceId};
 use crate::version::{ReadState, Tree};
@@ -120,7 +121,7 @@ fn next(inner: &Inner, insists: bool) -> Step<'_> {
     let mut blocked = Step::Nothing;
     for (keyspace, files) in by_keyspace {
         let Some(tree) = state.tree(keyspace).filter(|tree| tree.dropped_at.is_none()) else { continue };
-        let Some((pick, emptied)) = next_step(tree, files, inner.options.blob_file_bytes) else { continue };
+        let Some((pick, emptied)) = next_step(tree, files, &inner.options) else { continue };
         let claim = Claim::of(keyspace, &pick);
         if claims.blocks(&claim) {
             blocked = Step::Wait;
@@ -144,7 +145,7 @@ pub(crate) fn live_bytes(state: &ReadState) -> HashMap<FileId, u64> {
 }
 
 /// The tables to be rewritten next, and the files that this is to empty.
-fn next_step(tree: &Tree, files: Vec<Use>, blob_file_bytes: u64) -> Option<(Pick<Table>, HashSet<FileId>)> {
+fn next_step(tree: &Tree, files: Vec<Use>, options: &Options) -> Option<(Pick<Table>, HashSet<FileId>)> {
     let ids: HashSet<FileId> = files.iter().map(|file| file.id).collect();
     let refers = |table: &Arc<Table>, ids: &HashSet<FileId>| {
         let bytes = table.properties.blob_bytes.iter().filter(|(id, _)| ids.contains(id));
@@ -154,17 +155,19 @@ fn next_step(tree: &Tree, files: Vec<Use>, blob_file_bytes: u64) -> Option<(Pick
     let live: u64 = files.iter().map(|file| file.live).sum();
     let on_top: u64 = top.iter().map(|table| refers(table, &ids)).sum();
     let tables = deeper.iter().map(Vec::len).sum();
-    let chosen = choose(files, tables, blob_file_bytes);
+    let chosen = choose(files, tables, options.blob_file_bytes);
     let emptied: HashSet<FileId> = chosen.garbage.union(&chosen.small).copied().collect();
     let only_on_top = !emptied.is_empty() && deeper.iter().flatten().all(|t| refers(t, &emptied) == 0);
     let may_hide = top.len() > 1 || (!top.is_empty() && tables > 0);
     if only_on_top || (may_hide && on_top * 100 > live * TOP_PERCENT_MAX) {
-        return Some((pick_top(&tree.levels)?, emptied));
+        let shape = Limits::new(options).shape(&tree.levels);
+        return Some((Pick::of_top(&tree.levels, &shape, Reason::Request)?, emptied));
     }
     for (level, tables) in (1..).zip(deeper) {
         let blobs = |table: &Arc<Table>| table.properties.blob_bytes.keys().copied().collect::<Vec<_>>();
         if let Some(table) = tables.iter().find(|table| chosen.is_reached_by(&blobs(table))) {
-            let pick = Pick { inputs: vec![(level, vec![table.clone()])], output_level: level };
+            let inputs = vec![(level, vec![table.clone()])];
+            let pick = Pick { inputs, output_level: level, reason: Reason::Request };
             return Some((pick, emptied));
         }
     }

@@ -84,7 +84,7 @@ fn write_table<'a>(
     keyspace: KeyspaceId,
 ) -> Result<(Option<Arc<Table>>, NewBlobFiles<'a>)> {
     let Some(tree) = state.tree(keyspace) else { return Ok((None, NewBlobFiles::none(inner))) };
-    let mut output = Output::separating(inner, keyspace, 0, Arc::default());
+    let mut output = Output::separating(inner, (keyspace, 0), Arc::default(), memtable.born_ms);
     let ranges = memtable.range_lists(keyspace);
     let ranges = Fragments::new(ranges.iter().flat_map(|list| list.iter()));
     let mut survivors = Survivors::new(inner.snapshot_seqnos(), ranges);
@@ -111,26 +111,29 @@ pub(crate) struct Output<'a> {
     inner: &'a Inner,
     compression: TableCompression,
     separator: Option<Separator<'a>>,
+    oldest_tombstone_ms: u64,
     writer: Option<(FileId, TableWriter)>,
     finished_bytes: u64,
 }
 
 impl<'a> Output<'a> {
-    /// Values stay in the table, whatever their length.
+    /// Values stay in the table, whatever their length; tombstones must not come.
     pub(crate) fn new(inner: &'a Inner, compression: TableCompression) -> Self {
-        Self { inner, compression, separator: None, writer: None, finished_bytes: 0 }
+        Self { inner, compression, separator: None, oldest_tombstone_ms: 0, writer: None, finished_bytes: 0 }
     }
 
-    /// For a level of a keyspace: long values leave for blob files. `emptied`: blob files whose records move to another one.
+    /// For a level of a keyspace: long values leave for blob files. `emptied`: blob files whose records move to another one. No tombstone
+    /// that is added may be older than `oldest_tombstone_ms`.
     pub(super) fn separating(
         inner: &'a Inner,
-        keyspace: KeyspaceId,
-        level: usize,
+        (keyspace, level): (KeyspaceId, usize),
         emptied: Arc<HashSet<FileId>>,
+        oldest_tombstone_ms: u64,
     ) -> Self {
         let compression = inner.keyspace_options(keyspace).compression_at(level);
         let separator = Separator::new(inner, keyspace, compression, emptied);
-        Self { inner, compression, separator: Some(separator), writer: None, finished_bytes: 0 }
+        let separator = Some(separator);
+        Self { inner, compression, separator, oldest_tombstone_ms, writer: None, finished_bytes: 0 }
     }
 
     pub(crate) fn add(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
@@ -151,6 +154,8 @@ impl<'a> Output<'a> {
                 let options = TableWriterOptions {
                     block_bytes: self.inner.options.block_bytes,
                     compression: self.compression,
+                    created_ms: self.inner.options.clock.now_ms(),
+                    oldest_tombstone_ms: self.oldest_tombstone_ms,
                 };
                 let path = self.inner.table_path(id);
                 (id, TableWriter::create(&*self.inner.vfs, path, id, options)?)

@@ -43,15 +43,20 @@ pub(super) struct Job {
 const CHECK_INTERVAL: u64 = 64;
 /// A part has at least this many output tables' worth of input: below that, threads cost more than they gain.
 const PART_TABLES_MIN: u64 = 2;
+/// An output ends when it overlaps so many tables' worth of bytes in the level below its own: it will have to be merged with these.
+const GRANDPARENT_TABLES_MAX: u64 = 10;
 
 impl Job {
     fn inputs(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.pick.tables()
     }
 
-    /// Does it. Tables that overlap with nothing where they go are moved by the edit alone.
+    /// Does it. Tables that overlap with nothing where they go are moved by the edit alone, if they are compressed as they should be there.
     pub(super) fn run(self, inner: &Inner) -> Result<()> {
-        if !self.pick.is_move() {
+        let options = inner.keyspace_options(self.keyspace);
+        let (from, to) = (self.pick.source_level(), self.pick.output_level);
+        let same_compression = options.compression_at(from) == options.compression_at(to);
+        if !self.pick.is_move() || !same_compression {
             return self.merge(inner);
         }
         self.install(inner, self.inputs().cloned().collect(), NewBlobFiles::none(inner))?;
@@ -138,6 +143,7 @@ pub(crate) struct Merge {
     parts: Vec<Part>,
     /// One for all parts: versions that a snapshot of now needs.
     snapshots: Vec<Seqno>,
+    oldest_tombstone_ms: u64,
     progress: Mutex<Progress>,
     changed: Condvar,
     /// A part failed: the others need not go on.
@@ -161,6 +167,13 @@ impl Merge {
         Ok(Self {
             parts: job.parts(inner)?,
             snapshots: inner.snapshot_seqnos(),
+            // That of an output may be younger: whose deletions went where is not known.
+            oldest_tombstone_ms: job
+                .inputs()
+                .map(|t| t.properties.oldest_tombstone_ms)
+                .filter(|ms| *ms > 0)
+                .min()
+                .unwrap_or(0),
             progress: Mutex::default(),
             changed: Condvar::new(),
             stopped: AtomicBool::new(false),
@@ -240,7 +253,11 @@ impl Merge {
         let mut begin = part.from.to_vec();
         let mut merged = MergeIter::new(job.sources(part, &survivors));
         merged.seek(&part.from, Tag(u64::MAX))?;
-        let mut output = Output::separating(inner, job.keyspace, output_level, job.emptied.clone());
+        let tombstones_ms = self.oldest_tombstone_ms;
+        let mut output =
+            Output::separating(inner, (job.keyspace, output_level), job.emptied.clone(), tombstones_ms);
+        let mut grandparents = Grandparents::new(&job.tree, output_level + 1);
+        let grandparents_bytes_max = inner.options.table_bytes.saturating_mul(GRANDPARENT_TABLES_MAX);
         let mut last_key: Option<Vec<u8>> = None;
         let (mut seen, mut paced_bytes) = (0u64, 0u64);
         while let Some((key, tag)) = merged.key() {
@@ -253,9 +270,16 @@ impl Merge {
                 paced_bytes = output.total_bytes();
             }
             if survivors.keeps(key, tag, || job.tree.is_bottom_for(output_level, key)) {
-                if output.bytes() >= inner.options.table_bytes && last_key.as_deref() != Some(key) {
-                    outputs.extend(output.finish(&ranges.clipped(&begin, Some(key)))?);
-                    begin = key.to_vec();
+                let overlaps_enough = grandparents.advance(key) >= grandparents_bytes_max;
+                let is_full = output.bytes() >= inner.options.table_bytes || overlaps_enough;
+                match &last_key {
+                    None => grandparents.begin_output(),
+                    Some(last) if is_full && &last[..] != key => {
+                        outputs.extend(output.finish(&ranges.clipped(&begin, Some(key)))?);
+                        begin = key.to_vec();
+                        grandparents.begin_output();
+                    }
+                    Some(_) => {}
                 }
                 output.add(key, tag, &merged.value())?;
                 let last = last_key.get_or_insert_default();
@@ -286,5 +310,33 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.progress.lock().running -= 1;
         self.0.changed.notify_all();
+    }
+}
+
+/// How much of the level below the output level the open output overlaps.
+struct Grandparents<'a> {
+    tables: &'a [Arc<Table>],
+    bytes: u64,
+}
+
+impl<'a> Grandparents<'a> {
+    fn new(tree: &'a Tree, level: usize) -> Self {
+        Self { tables: tree.levels.get(level).map_or(&[], |tables| &tables[..]), bytes: 0 }
+    }
+
+    /// Bytes of the tables between the beginning of the output and a key, which must not go back. Amortized O(1).
+    fn advance(&mut self, user_key: &[u8]) -> u64 {
+        while let Some((first, rest)) = self.tables.split_first() {
+            if &first.properties.largest[..] >= user_key {
+                break;
+            }
+            self.bytes += first.bytes;
+            self.tables = rest;
+        }
+        self.bytes
+    }
+
+    fn begin_output(&mut self) {
+        self.bytes = 0;
     }
 }

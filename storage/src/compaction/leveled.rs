@@ -3,13 +3,14 @@
 use super::claims::{Claim, Claims};
 use super::collect::{collect_all, collect_one};
 use super::job::Job;
-use super::picker::{Limits, Pick, View, pick_all};
+use super::picker::{Limits, Pick, View, pick_range};
 use crate::db::Inner;
 use crate::error::Result;
 use crate::sst::Table;
 use crate::types::{FileId, KeyspaceId};
 use crate::version::{ReadState, Tree};
 use std::collections::HashSet;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Does a part of a merge that another thread leads, or else the most urgent merge that may run, or else a step of collecting blobs'
@@ -31,22 +32,30 @@ fn help(inner: &Inner) -> bool {
     merges.iter().any(|merge| merge.do_part(inner))
 }
 
-/// Merges each keyspace into its last level, so that no level is over its limit after it, and collects the garbage of separated values.
-/// Waits for merges that are in the way.
+/// Merges each keyspace into its last level, and collects the garbage of separated values.
 pub(crate) fn compact_all(inner: &Inner) -> Result<()> {
     let keyspaces: Vec<_> = live(&inner.read_state()).map(|(keyspace, _)| *keyspace).collect();
-    for keyspace in keyspaces {
-        let mut claimed = None;
-        inner.wait_for_background(|| {
-            claimed = try_claim(inner, keyspace, |tree| pick_all(&tree.levels));
-            !matches!(claimed, Some(Err(InTheWay)))
-        })?;
-        if let Some(Ok((job, claimed))) = claimed {
-            claimed.end(job.merge(inner))?;
-        }
-    }
+    let all = (Bound::Unbounded, Bound::Unbounded);
+    keyspaces.into_iter().try_for_each(|keyspace| compact_range(inner, keyspace, &all))?;
     // What the merges have let go.
     collect_all(inner)
+}
+
+/// Merges what a keyspace has of a range into its last level. Waits for merges that are in the way.
+pub(crate) fn compact_range(
+    inner: &Inner,
+    keyspace: KeyspaceId,
+    range: &(Bound<Vec<u8>>, Bound<Vec<u8>>),
+) -> Result<()> {
+    let mut claimed = None;
+    inner.wait_for_background(|| {
+        claimed = try_claim(inner, keyspace, |tree| pick_range(&tree.levels, range));
+        !matches!(claimed, Some(Err(InTheWay)))
+    })?;
+    match claimed {
+        Some(Ok((job, claimed))) => claimed.end(job.merge(inner)),
+        _ => Ok(()),
+    }
 }
 
 /// Bytes of tables over the limits of their levels: what is still to be merged.
@@ -85,11 +94,13 @@ fn claim_most_urgent(inner: &Inner) -> Option<(Job, Claimed<'_>)> {
     let mut claims = inner.claims.lock();
     let limits = Limits::new(&inner.options);
     let state = inner.read_state();
-    let now_us = inner.options.clock.monotonic_us();
+    let (now_us, now_ms) = (inner.options.clock.monotonic_us(), inner.options.clock.now_ms());
+    let oldest_snapshot = inner.oldest_snapshot();
     let picks = live(&state).filter_map(|(keyspace, tree)| {
-        let view = View { keyspace: *keyspace, levels: &tree.levels, limits, claims: &claims, now_us };
+        let (keyspace, levels, claims) = (*keyspace, &tree.levels, &*claims);
+        let view = View { keyspace, levels, limits, claims, oldest_snapshot, now_us, now_ms };
         let (score, pick) = view.pick()?;
-        Some((score, *keyspace, tree, pick))
+        Some((score, keyspace, tree, pick))
     });
     let (_, keyspace, tree, pick) = picks.max_by(|a, b| a.0.total_cmp(&b.0))?;
     Some(begin(inner, &mut claims, (keyspace, tree), pick, Arc::default()))

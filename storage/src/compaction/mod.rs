@@ -11,7 +11,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `picker.rs` | chooses a merge; pure |
+//! | `picker.rs`, `shape.rs` | chooses a merge; pure |
 //! | `claims.rs` | keeps merges that run at once out of each other's way |
 //! | `job.rs`, `split.rs` | does one, in parts |
 //! | `leveled.rs` | brings these together |
@@ -31,6 +31,7 @@ mod leveled;
 mod pace;
 mod picker;
 mod separate;
+mod shape;
 mod split;
 mod traffic;
 
@@ -38,7 +39,7 @@ pub use bin::{BinOwner, BinReport, Judgement, LiveRecord, NewBlob};
 pub(crate) use claims::Claims;
 pub(crate) use flush::{Output, flush_one};
 pub(crate) use job::Merge;
-pub(crate) use leveled::{compact_all, compact_one, debt_bytes};
+pub(crate) use leveled::{compact_all, compact_one, compact_range, debt_bytes};
 pub(crate) use pace::Pacer;
 pub(crate) use picker::Facts;
 pub use traffic::LevelTraffic;

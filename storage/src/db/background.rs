@@ -13,6 +13,7 @@
 use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Event;
+use crate::memtable::Memtable;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +52,9 @@ pub(super) enum Job {
 
 const RETRY_PAUSE_MIN_US: u64 = 50_000;
 const RETRY_PAUSE_MAX_US: u64 = 5_000_000;
+/// Between looks for deletions that have come of age.
+const AGE_LOOK_MIN_US: u64 = 50_000;
+const AGE_LOOK_MAX_US: u64 = 60_000_000;
 /// A wait for the budget is cut into pieces, between which a flush may go first.
 const PACE_STEP_US: u64 = 20_000;
 
@@ -171,7 +175,26 @@ impl Inner {
 
     /// `false` if there is nothing to do, or nothing that may be tried now.
     fn do_one_job(&self) -> bool {
-        self.fatal.get().is_none() && (self.do_job(Job::Flush) || self.do_job(Job::Compact))
+        if self.fatal.get().is_some() {
+            return false;
+        }
+        self.seal_aged_memtable();
+        self.do_job(Job::Flush) || self.do_job(Job::Compact)
+    }
+
+    /// Has the memtable flushed when deletions in it may have used up their share of `tombstone_age_max_ms`.
+    fn seal_aged_memtable(&self) {
+        let Some(age_max_ms) = self.options.tombstone_age_max_ms else { return };
+        let age_ms = |memtable: &Memtable| self.options.clock.now_ms().saturating_sub(memtable.born_ms);
+        let is_due = |memtable: &Memtable| !memtable.is_empty() && age_ms(memtable) >= age_max_ms / 8;
+        if is_due(&self.read_state().active) {
+            // Whoever holds the lock writes, or waits for a flush that it has begun: the next look does as well.
+            let Some(mut commit) = self.commit.try_lock() else { return };
+            if is_due(&self.read_state().active) && self.check_writable().is_ok() {
+                // A disk too full for a new log is so for a table as well; the next look tries again.
+                let _ = self.seal_memtable(&mut commit);
+            }
+        }
     }
 
     fn do_job(&self, job: Job) -> bool {
@@ -208,12 +231,16 @@ impl Inner {
         }
     }
 
-    /// How long until something that failed is to be tried again.
-    fn next_retry(&self) -> Option<Duration> {
+    /// How long until something that failed is to be tried again, or deletions may have come of age.
+    fn next_look(&self) -> Option<Duration> {
         let now_us = self.options.clock.monotonic_us();
         let flush = self.background.failure(Job::Flush).map(|failure| failure.retry_at_us);
         let merge = self.claims.lock().next_retry_us(now_us);
-        let at_us = flush.into_iter().chain(merge).min()?;
+        let age = self.options.tombstone_age_max_ms.map(|age_ms| {
+            let step_us = (age_ms.saturating_mul(1000) / 16).clamp(AGE_LOOK_MIN_US, AGE_LOOK_MAX_US);
+            now_us.saturating_add(step_us)
+        });
+        let at_us = flush.into_iter().chain(merge).chain(age).min()?;
         Some(Duration::from_micros(at_us.saturating_sub(now_us).max(1_000)))
     }
 }
@@ -283,7 +310,7 @@ fn run(inner: &Inner) {
         if inner.do_one_job() {
             continue;
         }
-        let at_most = if inner.fatal.get().is_some() { None } else { inner.next_retry() };
+        let at_most = if inner.fatal.get().is_some() { None } else { inner.next_look() };
         background.sleep_unless_woken(wakes, at_most);
     }
 }

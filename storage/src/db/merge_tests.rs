@@ -211,7 +211,8 @@ fn a_merge_in_parts_counts_as_a_whole_or_not_at_all() {
 fn without_threads_whoever_waits_does_the_work() {
     let run = || {
         let vfs = MemVfs::new();
-        let options = Options { background_threads: 0, l0_tables_slowdown: 3, ..tiny() };
+        let clock = Arc::new(ManualClock::new(1_000_000));
+        let options = Options { background_threads: 0, l0_tables_slowdown: 3, clock, ..tiny() };
         let db = Db::open_with(Arc::new(vfs.clone()), Path::new("db"), options).unwrap();
         let ks = keyspace(&db);
         for i in 0..2000u32 {
@@ -271,4 +272,81 @@ fn garbage_is_collected_whoever_holds_the_commit_lock() {
     settle(&db);
     drop(commit);
     assert_eq!(blob_files(&vfs), 0);
+}
+
+/// Deletions are carried out, whatever the sizes, within the time that was asked for; what a snapshot keeps, when it goes.
+#[test]
+fn deletions_become_physical_within_their_time() {
+    let clock = ManualClock::new(1_000_000);
+    let options = Options {
+        clock: Arc::new(clock.clone()),
+        tombstone_age_max_ms: Some(8000),
+        background_threads: 1,
+        l0_tables_trigger: 100,
+        l0_tables_slowdown: 200,
+        ..tiny()
+    };
+    let db = Db::open_with(Arc::new(MemVfs::new()), Path::new("db"), options).unwrap();
+    let ks = keyspace(&db);
+    for i in 0..50 {
+        ks.put(format!("{i:02}"), noise(i, 40)).unwrap();
+    }
+    db.compact().unwrap();
+    ks.delete("07").unwrap();
+    let entries_after = |ms: u64, expected: u64| {
+        let mut entries = 0;
+        for _ in 0..400 {
+            entries = db.stats().keyspaces[0].entries;
+            if entries == expected {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        panic!("{entries} entries after {ms} ms instead of {expected}");
+    };
+    clock.advance_ms(900);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(db.stats().keyspaces[0].entries, 50, "not before it must be");
+    clock.advance_ms(100);
+    db.inner.wake_background();
+    // The memtable is flushed: the deletion counts as an entry.
+    entries_after(1000, 51);
+    clock.advance_ms(5000);
+    db.inner.wake_background();
+    entries_after(6000, 49);
+
+    let snapshot = db.snapshot();
+    ks.delete("08").unwrap();
+    db.flush().unwrap();
+    clock.advance_ms(7999);
+    db.inner.wake_background();
+    // Merged, but kept: what is deleted, and the deletion.
+    entries_after(7999, 50);
+    assert!(snapshot.get(&ks, b"08").unwrap().is_some());
+    drop(snapshot);
+    db.inner.wake_background();
+    entries_after(8000, 48);
+}
+
+#[test]
+fn a_range_is_compacted_without_the_rest() {
+    let options = Options { l0_tables_trigger: 100, l0_tables_slowdown: 200, ..tiny() };
+    let db = Db::open_with(Arc::new(MemVfs::new()), Path::new("db"), options).unwrap();
+    let ks = keyspace(&db);
+    for prefix in ["a", "b"] {
+        for i in 0..100 {
+            ks.put(format!("{prefix}{i:02}"), noise(i, 40)).unwrap();
+        }
+    }
+    db.compact().unwrap();
+    for prefix in ["a", "b"] {
+        for i in (0..100).step_by(10) {
+            ks.delete(format!("{prefix}{i:02}")).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    ks.compact_range(b"a".to_vec()..b"b".to_vec()).unwrap();
+    assert_eq!(db.stats().keyspaces[0].tombstones, 10, "those of the other half");
+    ks.compact_range(..).unwrap();
+    assert_eq!((db.stats().keyspaces[0].tombstones, db.stats().keyspaces[0].entries), (0, 180));
 }

@@ -385,7 +385,7 @@ impl Db {
         self.inner.flush_and_wait()
     }
 
-    /// Flushes, then merges each keyspace into one sorted level, dropping what no snapshot can see.
+    /// Flushes, then merges each keyspace into its last level, dropping what no snapshot can see. Merges of level 0 wait meanwhile.
     ///
     /// ```
     /// # use patina_storage::*;
@@ -532,6 +532,30 @@ impl Keyspace {
         self.db.write(batch, Durability::Sync)
     }
 
+    /// Flushes, then merges the tables that have keys of a range into the last level, with what they overlap, dropping what no snapshot
+    /// can see.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// users.put("alice", "30")?;
+    /// users.delete("alice")?;
+    /// users.compact_range(b"a".to_vec()..b"b".to_vec())?;
+    /// assert_eq!(db.stats().keyspaces[0].entries, 0);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::KeyspaceDropped`]; what the file system refused, or corruption in a table.
+    pub fn compact_range<R: RangeBounds<Vec<u8>>>(&self, range: R) -> Result<()> {
+        let inner = &self.db.inner;
+        inner.read_state().check_readable(self.id, None)?;
+        inner.flush_and_wait()?;
+        let range = (range.start_bound().cloned(), range.end_bound().cloned());
+        crate::compaction::compact_range(inner, self.id, &range)
+    }
+
     /// Removes all keys of a range, durably, at the cost of one write, however many there are. Their space is freed as compaction
     /// comes by; tables of which nothing is left are dropped without being read.
     ///
@@ -568,6 +592,8 @@ impl Keyspace {
     }
 }
 
+#[cfg(test)]
+mod amplification_tests;
 #[cfg(test)]
 mod merge_tests;
 #[cfg(test)]

@@ -79,7 +79,8 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     let files = Arc::new(OpenFiles::new(vfs.clone(), options.open_files_max));
     let version = open_tables(dir, &state, &files, &cache)?;
     let blobs = open_blobs(&*vfs, dir, &state)?;
-    let replayed = Memtable::new(state.first_log);
+    let born_ms = options.clock.now_ms();
+    let replayed = Memtable::new(state.first_log, born_ms);
     let mut replay = Replay::new(&state, &blobs, &replayed);
     for id in log_ids(&names, state.first_log) {
         replay.log(&*vfs, dir.join(file_name(id, LOG_SUFFIX)), id)?;
@@ -101,7 +102,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     let log = LogWriter::create(&*vfs, dir, dir.join(file_name(log_id, LOG_SUFFIX)), log_id)?;
     let sealed = if replayed.is_empty() { Vec::new() } else { vec![Arc::new(replayed)] };
     let read_state =
-        ReadState { active: Arc::new(Memtable::new(log_id)), sealed, version: Arc::new(version) };
+        ReadState { active: Arc::new(Memtable::new(log_id, born_ms)), sealed, version: Arc::new(version) };
     let events = Events::start(options.listener.clone(), dir)?;
     let unsealed: Vec<_> = blobs.values().filter(|file| !file.is_sealed()).cloned().collect();
     let inner = Inner {

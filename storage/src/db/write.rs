@@ -142,7 +142,8 @@ impl Inner {
         commit.memtable_bytes = 0;
         let mut state = self.state.write();
         let mut next = ReadState::clone(&state);
-        let sealed = std::mem::replace(&mut next.active, Arc::new(Memtable::new(id)));
+        let sealed =
+            std::mem::replace(&mut next.active, Arc::new(Memtable::new(id, self.options.clock.now_ms())));
         let _ = sealed.newest.set(self.visible());
         next.sealed.insert(0, sealed);
         *state = Arc::new(next);

@@ -26,7 +26,7 @@ fn files(vfs: &MemVfs) -> Arc<OpenFiles> {
 }
 
 fn build(vfs: &MemVfs, model: &Model, block_bytes: usize, compression: TableCompression) {
-    let options = TableWriterOptions { block_bytes, compression };
+    let options = TableWriterOptions { block_bytes, compression, created_ms: 1, oldest_tombstone_ms: 1 };
     let mut writer = TableWriter::create(vfs, path(), FileId(3), options).unwrap();
     for ((key, seqno), value) in model {
         writer.add(key, Tag::new(Seqno(seqno.0), Kind::Value), value).unwrap();
@@ -147,7 +147,12 @@ fn a_table_under_another_number_is_refused() {
 #[test]
 fn properties_say_what_the_entries_refer_to() {
     let vfs = MemVfs::new();
-    let options = TableWriterOptions { block_bytes: 256, compression: TableCompression::None };
+    let options = TableWriterOptions {
+        block_bytes: 256,
+        compression: TableCompression::None,
+        created_ms: 1,
+        oldest_tombstone_ms: 1,
+    };
     let mut writer = TableWriter::create(&vfs, path(), FileId(3), options).unwrap();
     let blob = |file, stored_len| {
         BlobRef { file: FileId(file), offset: 32, stored_len, len: 9, layout: Default::default() }.encode()
@@ -186,7 +191,12 @@ fn an_obsolete_table_goes_with_its_last_reader() {
 #[test]
 fn a_table_of_range_tombstones_only() {
     let vfs = MemVfs::new();
-    let options = TableWriterOptions { block_bytes: 256, compression: TableCompression::Lz4 };
+    let options = TableWriterOptions {
+        block_bytes: 256,
+        compression: TableCompression::Lz4,
+        created_ms: 1,
+        oldest_tombstone_ms: 1,
+    };
     let tombstone = |start: &'static str, end: &'static str, seqno| RangeTombstone {
         start: start.into(),
         end: end.into(),

@@ -14,6 +14,10 @@ use std::path::PathBuf;
 pub(crate) struct TableWriterOptions {
     pub block_bytes: usize,
     pub compression: TableCompression,
+    /// Wall time.
+    pub created_ms: u64,
+    /// When the oldest tombstone that may be added was written, at the earliest.
+    pub oldest_tombstone_ms: u64,
 }
 
 pub(crate) struct TableWriter {
@@ -207,6 +211,10 @@ impl TableWriter {
             true => BlockHandle::default(),
             false => self.write_block(&top.finish(), TableCompression::None)?,
         };
+        self.properties.created_ms = self.options.created_ms;
+        if self.properties.tombstones + self.properties.range_tombstones > 0 {
+            self.properties.oldest_tombstone_ms = self.options.oldest_tombstone_ms;
+        }
         let properties = self.write_block(&self.properties.encode(), TableCompression::None)?;
         let footer = Footer { top_index, properties, filter, ranges }.encode(self.id);
         self.pending.extend_from_slice(&footer);

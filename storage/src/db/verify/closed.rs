@@ -102,7 +102,7 @@ impl Files<'_> {
             verifier.lost.insert(*id, 0);
         }
         let version = self.tables(state, &mut verifier);
-        let memtable = Memtable::new(state.first_log);
+        let memtable = Memtable::new(state.first_log, 0);
         let last_seqno = self.logs(state, &blobs, &memtable, &mut verifier);
         let read_state =
             ReadState { active: Arc::new(memtable), sealed: Vec::new(), version: Arc::new(version) };
