@@ -257,8 +257,11 @@ impl History {
             let visible = versions.iter().rposition(|(seqno, _)| *seqno <= oldest.0);
             versions.drain(..visible.unwrap_or(0));
         }
+        // Numbers that no batch has may follow it, and a crash forgets these.
+        if let Some((_, last)) = self.batches.range(..=oldest.0).next_back() {
+            self.forgotten_until = *last;
+        }
         self.batches = self.batches.split_off(&oldest.0);
-        self.forgotten_until = oldest.0;
     }
 }
 
