@@ -1,11 +1,14 @@
 //! Promise: a checkpoint opens as a database, holds what was there when it was taken, whole, and from then on the two are independent.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use patina_storage::*;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use support::{Call, Hooked, Hooks};
 
 type Contents = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -231,39 +234,18 @@ fn a_directory_that_holds_something_is_refused_and_untouched() {
 }
 
 /// A file system without hard links.
-struct Linkless(MemVfs);
+struct Linkless;
 
-impl Vfs for Linkless {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.0.create_dir_all(dir)
-    }
-    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        self.0.create(path)
-    }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        self.0.open(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path, owner: &str) -> io::Result<std::result::Result<Box<dyn VfsLock>, String>> {
-        self.0.lock(path, owner)
+impl Hooks for Linkless {
+    fn before(&self, call: Call, _: &Path) -> io::Result<()> {
+        if call == Call::HardLink { Err(io::ErrorKind::Unsupported.into()) } else { Ok(()) }
     }
 }
 
 #[test]
 fn without_hard_links_it_is_copied() {
     let vfs = MemVfs::new();
-    let (db, keyspace) = open_on(Arc::new(Linkless(vfs.clone())), "db");
+    let (db, keyspace) = open_on(Arc::new(Hooked::new(vfs.clone(), Linkless)), "db");
     fill(&db, &keyspace, 1);
     let report = db.checkpoint("copy").unwrap();
     assert!(report.files_linked == 0 && report.files_copied >= 2, "{report:?}");

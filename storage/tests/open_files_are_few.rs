@@ -2,69 +2,30 @@
 //! reader is gone, and not longer.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use patina_storage::*;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use support::{Call, Hooked, Hooks};
 
-/// A file system that counts the handles of files opened for reading, now and at most.
+/// Counts the handles of files opened for reading, now and at most.
 #[derive(Clone, Default)]
-struct Counting(MemVfs, Arc<[AtomicI64; 2]>);
+struct Counting(Arc<[AtomicI64; 2]>);
 
-struct CountingFile(Box<dyn VfsFile>, Arc<[AtomicI64; 2]>);
-
-impl Drop for CountingFile {
-    fn drop(&mut self) {
-        self.1[0].fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Vfs for Counting {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.0.create_dir_all(dir)
-    }
-    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        self.0.create(path)
-    }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        let file = self.0.open(path)?;
-        let now = self.1[0].fetch_add(1, Ordering::SeqCst) + 1;
-        self.1[1].fetch_max(now, Ordering::SeqCst);
-        Ok(Box::new(CountingFile(file, self.1.clone())))
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path, owner: &str) -> io::Result<std::result::Result<Box<dyn VfsLock>, String>> {
-        self.0.lock(path, owner)
-    }
-}
-
-impl VfsFile for CountingFile {
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buf, offset)
-    }
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn size(&self) -> io::Result<u64> {
-        self.0.size()
-    }
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.0.truncate(len)
+impl Hooks for Counting {
+    fn after(&self, call: Call, _: &Path) {
+        match call {
+            Call::Open => {
+                let now = self.0[0].fetch_add(1, Ordering::SeqCst) + 1;
+                self.0[1].fetch_max(now, Ordering::SeqCst);
+            }
+            Call::CloseOpened => {
+                self.0[0].fetch_sub(1, Ordering::SeqCst);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -106,8 +67,8 @@ fn open(vfs: Arc<dyn Vfs>) -> (Db, Keyspace) {
 
 #[test]
 fn handles_stay_within_the_limit() {
-    let vfs = Counting::default();
-    let (db, keyspace) = open(Arc::new(vfs.clone()));
+    let (vfs, handles) = (MemVfs::new(), Counting::default());
+    let (db, keyspace) = open(Arc::new(Hooked::new(vfs.clone(), handles.clone())));
     for i in 0..600u32 {
         let mut batch = db.batch();
         let bytes = noise(i);
@@ -122,12 +83,12 @@ fn handles_stay_within_the_limit() {
     }
     db.seal_bins().unwrap();
     db.compact().unwrap();
-    assert!(table_files(&vfs.0) > 8 && db.stats().blob_files > 8, "{:?}", db.stats());
+    assert!(table_files(&vfs) > 8 && db.stats().blob_files > 8, "{:?}", db.stats());
     for i in (0..600u32).rev().chain(0..600) {
         assert_eq!(keyspace.get(&key(i)).unwrap().unwrap(), noise(i));
         assert!(db.stats().open_files <= OPEN_FILES_MAX);
     }
-    let most = vfs.1[1].load(Ordering::SeqCst);
+    let most = handles.0[1].load(Ordering::SeqCst);
     assert!(most <= OPEN_FILES_MAX as i64 + READING, "{most} handles");
 }
 

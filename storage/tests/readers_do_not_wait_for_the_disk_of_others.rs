@@ -1,6 +1,8 @@
 //! Promise: a read that waits for the disk holds no lock that anybody else needs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use parking_lot::{Condvar, Mutex};
 use patina_storage::*;
 use std::io;
@@ -8,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
+use support::{Call, Hooked, Hooks};
 
 /// Which file's reads wait, and how many do.
 #[derive(Default)]
@@ -43,61 +46,15 @@ impl Gate {
     }
 }
 
-/// A file system whose reads of one file wait at the gate.
-struct Gated(MemVfs, Arc<Gate>);
+/// Reads of one file wait at the gate.
+struct Gated(Arc<Gate>);
 
-struct GatedFile(Box<dyn VfsFile>, String, Arc<Gate>);
-
-impl Gated {
-    fn wrap(&self, path: &Path, file: Box<dyn VfsFile>) -> Box<dyn VfsFile> {
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        Box::new(GatedFile(file, name, self.1.clone()))
-    }
-}
-
-impl Vfs for Gated {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.0.create_dir_all(dir)
-    }
-    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        Ok(self.wrap(path, self.0.create(path)?))
-    }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        Ok(self.wrap(path, self.0.open(path)?))
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path, owner: &str) -> io::Result<std::result::Result<Box<dyn VfsLock>, String>> {
-        self.0.lock(path, owner)
-    }
-}
-
-impl VfsFile for GatedFile {
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.2.pass(&self.1);
-        self.0.read_exact_at(buf, offset)
-    }
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-    fn size(&self) -> io::Result<u64> {
-        self.0.size()
-    }
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.0.truncate(len)
+impl Hooks for Gated {
+    fn before(&self, call: Call, path: &Path) -> io::Result<()> {
+        if call == Call::Read {
+            self.0.pass(&path.file_name().unwrap().to_string_lossy());
+        }
+        Ok(())
     }
 }
 
@@ -105,7 +62,8 @@ impl VfsFile for GatedFile {
 fn a_read_that_waits_for_the_disk_holds_up_nobody() {
     let (vfs, gate) = (MemVfs::new(), Arc::new(Gate::default()));
     let options = Options { l0_tables_trigger: 50, l0_tables_slowdown: 100, ..Options::default() };
-    let db = Db::open_with(Arc::new(Gated(vfs.clone(), gate.clone())), "db".as_ref(), options).unwrap();
+    let gated = Hooked::new(vfs.clone(), Gated(gate.clone()));
+    let db = Db::open_with(Arc::new(gated), "db".as_ref(), options).unwrap();
     let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
     keyspace.put("slow", "1").unwrap();
     db.flush().unwrap();

@@ -8,6 +8,7 @@
 //! Threads: a pool flushes and merges tables (`background.rs`); a bin compaction runs on its caller's thread.
 
 mod background;
+mod blob_usage;
 mod blob_writer;
 mod blobs;
 mod checkpoint;
@@ -29,8 +30,8 @@ mod value_reader;
 mod verify;
 mod write;
 
+pub use blob_usage::BlobFileInfo;
 pub use blob_writer::BlobWriter;
-pub use blobs::BlobFileInfo;
 pub use checkpoint::CheckpointReport;
 pub use ingest::{Ingest, IngestReport};
 pub use iter::{Entry, Iter};
