@@ -1,10 +1,15 @@
 //! Promise: `verify` finds every damaged byte, lost or misplaced file, names it, goes on to the end, and finds nothing where nothing is.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use patina_storage::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+use support::{Call, Hooked, Hooks};
 
 const DIR: &str = "db";
 
@@ -252,5 +257,44 @@ fn verifying_a_busy_database_finds_nothing() {
             assert_eq!(db.verify().unwrap().problems, []);
             rounds += 1;
         }
+    });
+}
+
+/// Stops the next log between its creation and its header, says so, and waits.
+struct StopAtHeader {
+    is_armed: Arc<AtomicBool>,
+    stopped: mpsc::SyncSender<()>,
+    go_on: std::sync::Mutex<mpsc::Receiver<()>>,
+}
+
+impl Hooks for StopAtHeader {
+    fn after(&self, call: Call, path: &Path) {
+        let is_log = path.extension().is_some_and(|suffix| suffix == "log");
+        if call == Call::Create && is_log && self.is_armed.swap(false, Ordering::SeqCst) {
+            self.stopped.send(()).unwrap();
+            let _ = self.go_on.lock().unwrap().recv_timeout(Duration::from_secs(20));
+        }
+    }
+}
+
+/// A log that was listed before its header was written was called damaged.
+#[test]
+fn a_log_that_is_just_being_made_is_no_damage() {
+    let is_armed = Arc::new(AtomicBool::new(false));
+    let (stopped, when_stopped) = mpsc::sync_channel(1);
+    let (let_go, go_on) = mpsc::sync_channel(1);
+    let hooks = StopAtHeader { is_armed: is_armed.clone(), stopped, go_on: go_on.into() };
+    let vfs = Hooked::new(MemVfs::new(), hooks);
+    let db = Db::open_with(Arc::new(vfs), Path::new(DIR), tiny()).unwrap();
+    let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
+    keyspace.put("k", "v").unwrap();
+    is_armed.store(true, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let flushing = scope.spawn(|| db.flush());
+        when_stopped.recv_timeout(Duration::from_secs(20)).unwrap();
+        let report = db.verify().unwrap();
+        let_go.send(()).unwrap();
+        assert_eq!((report.problems, report.logs), (vec![], 1));
+        flushing.join().unwrap().unwrap();
     });
 }
