@@ -105,6 +105,17 @@ fn a_replaced_table_stays_for_its_readers_and_no_longer() {
         db.compact().unwrap();
     };
     fill(1);
+    let listed = || db.stats().keyspaces[0].levels.iter().map(|(tables, _)| tables).sum::<usize>();
+    // A thread of the background may hold the replaced tables for a moment.
+    let settle = || {
+        for _ in 0..2000 {
+            if table_files(&vfs) == listed() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    };
+    settle();
     let at_rest = table_files(&vfs);
     let mut reader = keyspace.range(..);
     let first = reader.next().unwrap().unwrap();
@@ -119,14 +130,7 @@ fn a_replaced_table_stays_for_its_readers_and_no_longer() {
     drop((rest, first));
     // Only a compaction drops the versions that the reader's snapshot kept.
     db.compact().unwrap();
-    let listed = || db.stats().keyspaces[0].levels.iter().map(|(tables, _)| tables).sum::<usize>();
-    // A thread of the background may hold the replaced tables for a moment.
-    for _ in 0..2000 {
-        if table_files(&vfs) == listed() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
+    settle();
     assert_eq!(table_files(&vfs), listed());
     assert!(table_files(&vfs) <= at_rest + 1);
 }
