@@ -71,7 +71,7 @@ impl Db {
     /// ```
     ///
     /// # Errors
-    /// Corruption in a table; [`ErrorKind::KeyspaceDropped`].
+    /// Corruption in a table; [`ErrorKind::KeyspaceDropped`](crate::ErrorKind::KeyspaceDropped).
     pub fn blob_files(&self, contents: &Keyspace) -> Result<Vec<BlobFileInfo>> {
         let mut files = self.inner.blobs.all_current();
         files.retain(|file| file.keyspace == contents.id());
