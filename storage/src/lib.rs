@@ -63,4 +63,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, EventListener};
 pub use options::{KeyspaceOptions, Options, TableCompression};
 pub use types::{Bin, BlobLayout, BlobRef, Compression, Durability, FileId, Seqno};
-pub use vfs::{MemVfs, StdVfs, Vfs, VfsFile, VfsLock};
+pub use vfs::{Fault, MemVfs, StdVfs, Vfs, VfsCall, VfsFile, VfsHooks, VfsLock};

@@ -8,11 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A file system where no flush makes a table while the gate is shut.
-struct Gated {
-    vfs: MemVfs,
-    gate: Arc<Gate>,
-}
+/// No flush makes a table while the gate is shut.
+struct Gated(Arc<Gate>);
 
 #[derive(Default)]
 struct Gate {
@@ -26,38 +23,15 @@ fn wait_while(mut holds: impl FnMut() -> bool) {
     }
 }
 
-impl Vfs for Gated {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.vfs.create_dir_all(dir)
-    }
-    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        if std::thread::current().name().is_some_and(|name| name.starts_with("patina-pool")) {
-            self.gate.waiting.fetch_add(1, Ordering::SeqCst);
-            wait_while(|| self.gate.is_shut.load(Ordering::SeqCst));
-            self.gate.waiting.fetch_sub(1, Ordering::SeqCst);
+impl VfsHooks for Gated {
+    fn before(&self, call: VfsCall, _: &Path) -> io::Result<()> {
+        let in_pool = std::thread::current().name().is_some_and(|name| name.starts_with("patina-pool"));
+        if call == VfsCall::Create && in_pool {
+            self.0.waiting.fetch_add(1, Ordering::SeqCst);
+            wait_while(|| self.0.is_shut.load(Ordering::SeqCst));
+            self.0.waiting.fetch_sub(1, Ordering::SeqCst);
         }
-        self.vfs.create(path)
-    }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        self.vfs.open(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.vfs.list(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.vfs.rename(from, to)
-    }
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.vfs.hard_link(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.vfs.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.vfs.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path, owner: &str) -> io::Result<std::result::Result<Box<dyn VfsLock>, String>> {
-        self.vfs.lock(path, owner)
+        Ok(())
     }
 }
 
@@ -73,7 +47,7 @@ fn get(keyspace: &Keyspace, key: &[u8]) -> Option<String> {
 /// wait for the checkpoint. Gives the checkpoint.
 fn checkpoint_beside(meanwhile: impl FnOnce(&Db) + Send) -> (Db, CheckpointReport) {
     let (vfs, gate) = (MemVfs::new(), Arc::new(Gate::default()));
-    let gated = Gated { vfs: vfs.clone(), gate: gate.clone() };
+    let gated = vfs.hooked(Gated(gate.clone()));
     let db = Db::open_with(Arc::new(gated), Path::new("db"), Options::default()).unwrap();
     keyspace(&db, "old").put("key", "value").unwrap();
     keyspace(&db, "new");

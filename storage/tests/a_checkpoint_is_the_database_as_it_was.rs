@@ -1,14 +1,11 @@
 //! Promise: a checkpoint opens as a database, holds what was there when it was taken, whole, and from then on the two are independent.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use patina_storage::*;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use support::{Call, Hooked, Hooks};
 
 type Contents = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -236,16 +233,16 @@ fn a_directory_that_holds_something_is_refused_and_untouched() {
 /// A file system without hard links.
 struct Linkless;
 
-impl Hooks for Linkless {
-    fn before(&self, call: Call, _: &Path) -> io::Result<()> {
-        if call == Call::HardLink { Err(io::ErrorKind::Unsupported.into()) } else { Ok(()) }
+impl VfsHooks for Linkless {
+    fn before(&self, call: VfsCall, _: &Path) -> io::Result<()> {
+        if call == VfsCall::HardLink { Err(io::ErrorKind::Unsupported.into()) } else { Ok(()) }
     }
 }
 
 #[test]
 fn without_hard_links_it_is_copied() {
     let vfs = MemVfs::new();
-    let (db, keyspace) = open_on(Arc::new(Hooked::new(vfs.clone(), Linkless)), "db");
+    let (db, keyspace) = open_on(Arc::new(vfs.hooked(Linkless)), "db");
     fill(&db, &keyspace, 1);
     let report = db.checkpoint("copy").unwrap();
     assert!(report.files_linked == 0 && report.files_copied >= 2, "{report:?}");

@@ -6,36 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// A file system that is mounted read-only.
-struct ReadOnly(MemVfs);
+struct ReadOnly;
 
-fn refused<T>() -> io::Result<T> {
-    Err(io::ErrorKind::ReadOnlyFilesystem.into())
-}
-
-impl Vfs for ReadOnly {
-    fn create_dir_all(&self, _: &Path) -> io::Result<()> {
-        refused()
-    }
-    fn create(&self, _: &Path) -> io::Result<Box<dyn VfsFile>> {
-        refused()
-    }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        self.0.open(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.0.list(dir)
-    }
-    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
-        refused()
-    }
-    fn remove(&self, _: &Path) -> io::Result<()> {
-        refused()
-    }
-    fn sync_dir(&self, _: &Path) -> io::Result<()> {
-        refused()
-    }
-    fn lock(&self, _: &Path, _: &str) -> io::Result<std::result::Result<Box<dyn VfsLock>, String>> {
-        refused()
+impl VfsHooks for ReadOnly {
+    fn before(&self, call: VfsCall, _: &Path) -> io::Result<()> {
+        let changes = call == VfsCall::Lock || VfsCall::CHANGES.contains(&call);
+        if changes { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
 }
 
@@ -50,7 +26,7 @@ fn opening_fails_with_a_kind_of_its_own_and_verifying_does_not() {
     drop(keyspace);
     db.close().unwrap();
 
-    let read_only: Arc<dyn Vfs> = Arc::new(ReadOnly(vfs));
+    let read_only: Arc<dyn Vfs> = Arc::new(vfs.hooked(ReadOnly));
     for dir in [dir, Path::new("new")] {
         let error = Db::open_with(read_only.clone(), dir, Options::default()).map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotWritable, "{error}");

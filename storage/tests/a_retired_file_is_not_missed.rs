@@ -1,22 +1,19 @@
 //! Promise: a blob file goes only when no durable reference to it can come back, whatever is written while it is compacted.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
 use patina_storage::*;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use support::{Call, Hooked, Hooks};
 
 /// Called once, after a log was synced.
 type Hook = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 struct AfterLogSync(Hook);
 
-impl Hooks for AfterLogSync {
-    fn after(&self, call: Call, path: &Path) {
+impl VfsHooks for AfterLogSync {
+    fn after(&self, call: VfsCall, path: &Path) {
         let is_log = path.extension().is_some_and(|extension| extension == "log");
-        if is_log && call == Call::Sync {
+        if is_log && call == VfsCall::Sync {
             let hook = self.0.lock().unwrap().take();
             if let Some(hook) = hook {
                 hook();
@@ -44,7 +41,7 @@ impl BinOwner for Keeper {
 #[test]
 fn a_reference_that_comes_back_with_a_power_loss_finds_its_file() {
     let (vfs, hook) = (MemVfs::new(), Hook::default());
-    let hooked = Hooked::new(vfs.clone(), AfterLogSync(hook.clone()));
+    let hooked = vfs.hooked(AfterLogSync(hook.clone()));
     let db = Db::open_with(Arc::new(hooked), Path::new("db"), Options::default()).unwrap();
     let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
     let bin = Bin { class: 0, due_ms: 1 };

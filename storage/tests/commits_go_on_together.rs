@@ -11,92 +11,40 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Counts the syncs of write-ahead logs, makes them slow, as a disk is, or lets one fail. Holds up whoever begins a table.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct LogWatch {
-    inner: MemVfs,
     syncs: Arc<AtomicU64>,
     sync_us: u64,
     fail_one: Arc<AtomicBool>,
     hold_tables: Arc<AtomicBool>,
 }
 
-struct WatchedFile {
-    inner: Box<dyn VfsFile>,
-    watch: LogWatch,
-}
-
 impl LogWatch {
-    fn new(sync_us: u64) -> Self {
-        Self {
-            inner: MemVfs::new(),
-            syncs: Arc::default(),
-            sync_us,
-            fail_one: Arc::default(),
-            hold_tables: Arc::default(),
-        }
+    /// With a file system that it watches.
+    fn new(sync_us: u64) -> (MemVfs, Self) {
+        let watch = Self { sync_us, ..Self::default() };
+        (MemVfs::new().hooked(watch.clone()), watch)
     }
 
     fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::SeqCst)
     }
-
-    fn wrap(&self, path: &Path, inner: Box<dyn VfsFile>) -> Box<dyn VfsFile> {
-        let is_log = path.extension().is_some_and(|extension| extension == "log");
-        if is_log { Box::new(WatchedFile { inner, watch: self.clone() }) } else { inner }
-    }
 }
 
-impl Vfs for LogWatch {
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.inner.create_dir_all(dir)
-    }
-    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        let is_table = path.extension().is_some_and(|extension| extension == "sst");
-        while is_table && self.hold_tables.load(Ordering::SeqCst) {
+impl VfsHooks for LogWatch {
+    fn before(&self, call: VfsCall, path: &Path) -> io::Result<()> {
+        let is = |suffix| path.extension().is_some_and(|extension| extension == suffix);
+        while call == VfsCall::Create && is("sst") && self.hold_tables.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(self.wrap(path, self.inner.create(path)?))
-    }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        Ok(self.wrap(path, self.inner.open(path)?))
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.inner.list(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.inner.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path, owner: &str) -> io::Result<std::result::Result<Box<dyn VfsLock>, String>> {
-        self.inner.lock(path, owner)
-    }
-}
-
-impl VfsFile for WatchedFile {
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.inner.read_exact_at(buf, offset)
-    }
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.inner.write_all_at(bytes, offset)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.watch.syncs.fetch_add(1, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_micros(self.watch.sync_us));
-        if self.watch.fail_one.swap(false, Ordering::SeqCst) {
-            return Err(io::Error::other("injected fault"));
+        if call == VfsCall::Sync && is("log") {
+            self.syncs.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_micros(self.sync_us));
+            if self.fail_one.swap(false, Ordering::SeqCst) {
+                return Err(io::Error::other("injected fault"));
+            }
         }
-        self.inner.sync()
-    }
-    fn size(&self) -> io::Result<u64> {
-        self.inner.size()
-    }
-    fn truncate(&self, len: u64) -> io::Result<()> {
-        self.inner.truncate(len)
+        Ok(())
     }
 }
 
@@ -136,9 +84,9 @@ fn pairs(ks: &Keyspace, at: &str) -> BTreeSet<Vec<u8>> {
 fn eight_threads_that_wait_for_durability_share_syncs() {
     const THREADS: u64 = 8;
     const EACH: u64 = 100;
-    let vfs = LogWatch::new(1000);
+    let (vfs, watch) = LogWatch::new(1000);
     let (db, ks) = open(vfs.clone(), Options::default());
-    let before = vfs.syncs();
+    let before = watch.syncs();
     std::thread::scope(|scope| {
         for thread in 0..THREADS {
             let (db, ks) = (&db, &ks);
@@ -149,7 +97,7 @@ fn eight_threads_that_wait_for_durability_share_syncs() {
             });
         }
     });
-    let syncs = vfs.syncs() - before;
+    let syncs = watch.syncs() - before;
     assert!(syncs * 3 <= THREADS * EACH, "{syncs} syncs for {} commits", THREADS * EACH);
     assert!(syncs >= EACH, "a thread's next commit cannot share the sync of the one before");
 }
@@ -275,11 +223,11 @@ fn a_fault_at_any_call_loses_nothing_acknowledged() {
 /// Whoever waits while a sync fails must not begin another: the system calls it a success, having forgotten what it could not write.
 #[test]
 fn a_failed_sync_is_not_tried_again_by_those_who_wait_for_it() {
-    let vfs = LogWatch::new(3000);
+    let (vfs, watch) = LogWatch::new(3000);
     let (db, ks) = open(vfs.clone(), Options::default());
     put_pair(&db, &ks, 9, 9, Durability::Sync).unwrap();
-    vfs.fail_one.store(true, Ordering::SeqCst);
-    let before = vfs.syncs();
+    watch.fail_one.store(true, Ordering::SeqCst);
+    let before = watch.syncs();
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let (db, ks) = (&db, &ks);
@@ -289,21 +237,21 @@ fn a_failed_sync_is_not_tried_again_by_those_who_wait_for_it() {
             });
         }
     });
-    assert_eq!(vfs.syncs(), before + 1);
+    assert_eq!(watch.syncs(), before + 1);
     assert_eq!(ks.put("k", "v").unwrap_err().kind(), ErrorKind::ReadOnly);
     assert!(db.flush().is_err() && db.close().is_err());
-    assert_eq!(vfs.syncs(), before + 1);
+    assert_eq!(watch.syncs(), before + 1);
 }
 
 #[test]
 fn buffered_writes_are_durable_within_the_interval_and_an_idle_database_syncs_nothing() {
-    let vfs = LogWatch::new(0);
+    let (vfs, watch) = LogWatch::new(0);
     let options = Options { sync_interval_ms: Some(5), ..Options::default() };
     let (db, ks) = open(vfs.clone(), options);
     for round in 0..3 {
         put_pair(&db, &ks, 0, round, Durability::Buffered).unwrap();
         let is_durable = || {
-            let (_db, ks) = open(vfs.inner.crash(), Options::default());
+            let (_db, ks) = open(vfs.crash(), Options::default());
             pairs(&ks, "after a power loss").len() as u64 == round + 1
         };
         assert!((0..1000).any(|_| {
@@ -311,9 +259,9 @@ fn buffered_writes_are_durable_within_the_interval_and_an_idle_database_syncs_no
             is_durable()
         }));
     }
-    let idle = vfs.syncs();
+    let idle = watch.syncs();
     std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(vfs.syncs(), idle);
+    assert_eq!(watch.syncs(), idle);
     // Blobs of buffered writes are made durable before the records.
     let blob =
         db.append_blob(&ks, Bin { class: 0, due_ms: 1 }, b"blob", &[1; 99], Compression::None).unwrap();
@@ -322,7 +270,7 @@ fn buffered_writes_are_durable_within_the_interval_and_an_idle_database_syncs_no
     db.write(batch, Durability::Buffered).unwrap();
     assert!((0..1000).any(|_| {
         std::thread::sleep(Duration::from_millis(5));
-        let (_db, ks) = open(vfs.inner.crash(), Options::default());
+        let (_db, ks) = open(vfs.crash(), Options::default());
         ks.get(b"blob").unwrap().is_some()
     }));
     db.close().unwrap();
@@ -330,10 +278,10 @@ fn buffered_writes_are_durable_within_the_interval_and_an_idle_database_syncs_no
 
 #[test]
 fn a_failed_sync_at_the_interval_makes_the_database_read_only() {
-    let vfs = LogWatch::new(0);
+    let (vfs, watch) = LogWatch::new(0);
     let options = Options { sync_interval_ms: Some(5), ..Options::default() };
     let (db, ks) = open(vfs.clone(), options);
-    vfs.fail_one.store(true, Ordering::SeqCst);
+    watch.fail_one.store(true, Ordering::SeqCst);
     put_pair(&db, &ks, 0, 0, Durability::Buffered).unwrap();
     let refused = (0..1000).find_map(|i| {
         std::thread::sleep(Duration::from_millis(5));
@@ -427,10 +375,10 @@ fn memtables_and_batches_on_their_way_stay_within_the_write_buffer() {
 
 #[test]
 fn writers_are_slowed_then_stopped_while_flushing_is_behind_and_go_on_after() {
-    let vfs = LogWatch::new(0);
+    let (vfs, watch) = LogWatch::new(0);
     let options = Options { memtable_bytes: 256 << 10, sealed_memtables_max: 1, ..Options::default() };
     let (db, ks) = open(vfs.clone(), options);
-    vfs.hold_tables.store(true, Ordering::SeqCst);
+    watch.hold_tables.store(true, Ordering::SeqCst);
     let put = |i: u64| {
         let mut batch = db.batch();
         batch.put(&ks, key(0, i), vec![7; 16 << 10]);
@@ -457,7 +405,7 @@ fn writers_are_slowed_then_stopped_while_flushing_is_behind_and_go_on_after() {
         // Whoever was merely slowed is through by then.
         std::thread::sleep(Duration::from_millis(100));
         assert!(db.stats().stalls.waiting > 0);
-        vfs.hold_tables.store(false, Ordering::SeqCst);
+        watch.hold_tables.store(false, Ordering::SeqCst);
     });
     let after = db.stats().stalls;
     assert!(after.stops > 0 && after.stopped_us > 0 && after.waiting == 0, "{after:?}");

@@ -2,26 +2,23 @@
 //! reader is gone, and not longer.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use patina_storage::*;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use support::{Call, Hooked, Hooks};
 
 /// Counts the handles of files opened for reading, now and at most.
 #[derive(Clone, Default)]
 struct Counting(Arc<[AtomicI64; 2]>);
 
-impl Hooks for Counting {
-    fn after(&self, call: Call, _: &Path) {
+impl VfsHooks for Counting {
+    fn after(&self, call: VfsCall, _: &Path) {
         match call {
-            Call::Open => {
+            VfsCall::Open => {
                 let now = self.0[0].fetch_add(1, Ordering::SeqCst) + 1;
                 self.0[1].fetch_max(now, Ordering::SeqCst);
             }
-            Call::CloseOpened => {
+            VfsCall::CloseOpened => {
                 self.0[0].fetch_sub(1, Ordering::SeqCst);
             }
             _ => {}
@@ -68,7 +65,7 @@ fn open(vfs: Arc<dyn Vfs>) -> (Db, Keyspace) {
 #[test]
 fn handles_stay_within_the_limit() {
     let (vfs, handles) = (MemVfs::new(), Counting::default());
-    let (db, keyspace) = open(Arc::new(Hooked::new(vfs.clone(), handles.clone())));
+    let (db, keyspace) = open(Arc::new(vfs.hooked(handles.clone())));
     for i in 0..600u32 {
         let mut batch = db.batch();
         let bytes = noise(i);

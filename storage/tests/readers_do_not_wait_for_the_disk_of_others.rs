@@ -1,8 +1,6 @@
 //! Promise: a read that waits for the disk holds no lock that anybody else needs.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use parking_lot::{Condvar, Mutex};
 use patina_storage::*;
 use std::io;
@@ -10,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
-use support::{Call, Hooked, Hooks};
 
 /// Which file's reads wait, and how many do.
 #[derive(Default)]
@@ -49,9 +46,9 @@ impl Gate {
 /// Reads of one file wait at the gate.
 struct Gated(Arc<Gate>);
 
-impl Hooks for Gated {
-    fn before(&self, call: Call, path: &Path) -> io::Result<()> {
-        if call == Call::Read {
+impl VfsHooks for Gated {
+    fn before(&self, call: VfsCall, path: &Path) -> io::Result<()> {
+        if call == VfsCall::Read {
             self.0.pass(&path.file_name().unwrap().to_string_lossy());
         }
         Ok(())
@@ -62,7 +59,7 @@ impl Hooks for Gated {
 fn a_read_that_waits_for_the_disk_holds_up_nobody() {
     let (vfs, gate) = (MemVfs::new(), Arc::new(Gate::default()));
     let options = Options { l0_tables_trigger: 50, l0_tables_slowdown: 100, ..Options::default() };
-    let gated = Hooked::new(vfs.clone(), Gated(gate.clone()));
+    let gated = vfs.hooked(Gated(gate.clone()));
     let db = Db::open_with(Arc::new(gated), "db".as_ref(), options).unwrap();
     let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
     keyspace.put("slow", "1").unwrap();

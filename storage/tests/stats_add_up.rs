@@ -89,46 +89,25 @@ fn what_iterators_keep_is_counted_until_they_go() {
 
 /// Looks how many merges run when a table is made.
 struct Watching {
-    files: MemVfs,
     db: Arc<Mutex<Option<Db>>>,
     seen: Arc<AtomicUsize>,
 }
 
-impl Vfs for Watching {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
+impl VfsHooks for Watching {
+    fn before(&self, call: VfsCall, path: &Path) -> io::Result<()> {
+        let is_table = path.extension().is_some_and(|extension| extension == "sst");
         let db = self.db.lock().unwrap().clone();
-        if let Some(db) = db.filter(|_| path.extension().is_some_and(|extension| extension == "sst")) {
+        if let Some(db) = db.filter(|_| call == VfsCall::Create && is_table) {
             self.seen.fetch_max(db.stats().running_merges, Ordering::SeqCst);
         }
-        self.files.create(path)
-    }
-    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.files.create_dir_all(dir)
-    }
-    fn open(&self, path: &Path) -> io::Result<Box<dyn VfsFile>> {
-        self.files.open(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        self.files.list(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.files.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.files.remove(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.files.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path, owner: &str) -> io::Result<std::result::Result<Box<dyn VfsLock>, String>> {
-        self.files.lock(path, owner)
+        Ok(())
     }
 }
 
 #[test]
 fn a_merge_is_counted_while_it_runs() {
     let (watched, seen) = (Arc::new(Mutex::new(None)), Arc::new(AtomicUsize::new(0)));
-    let vfs = Watching { files: MemVfs::new(), db: watched.clone(), seen: seen.clone() };
+    let vfs = MemVfs::new().hooked(Watching { db: watched.clone(), seen: seen.clone() });
     let db = Db::open_with(Arc::new(vfs), Path::new("db"), Options::default()).unwrap();
     let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
     *watched.lock().unwrap() = Some(db.clone());

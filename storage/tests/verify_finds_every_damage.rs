@@ -1,15 +1,12 @@
 //! Promise: `verify` finds every damaged byte, lost or misplaced file, names it, goes on to the end, and finds nothing where nothing is.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 use patina_storage::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
-use support::{Call, Hooked, Hooks};
 
 const DIR: &str = "db";
 
@@ -267,10 +264,10 @@ struct StopAtHeader {
     go_on: std::sync::Mutex<mpsc::Receiver<()>>,
 }
 
-impl Hooks for StopAtHeader {
-    fn after(&self, call: Call, path: &Path) {
+impl VfsHooks for StopAtHeader {
+    fn after(&self, call: VfsCall, path: &Path) {
         let is_log = path.extension().is_some_and(|suffix| suffix == "log");
-        if call == Call::Create && is_log && self.is_armed.swap(false, Ordering::SeqCst) {
+        if call == VfsCall::Create && is_log && self.is_armed.swap(false, Ordering::SeqCst) {
             self.stopped.send(()).unwrap();
             let _ = self.go_on.lock().unwrap().recv_timeout(Duration::from_secs(20));
         }
@@ -284,7 +281,7 @@ fn a_log_that_is_just_being_made_is_no_damage() {
     let (stopped, when_stopped) = mpsc::sync_channel(1);
     let (let_go, go_on) = mpsc::sync_channel(1);
     let hooks = StopAtHeader { is_armed: is_armed.clone(), stopped, go_on: go_on.into() };
-    let vfs = Hooked::new(MemVfs::new(), hooks);
+    let vfs = MemVfs::new().hooked(hooks);
     let db = Db::open_with(Arc::new(vfs), Path::new(DIR), tiny()).unwrap();
     let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
     keyspace.put("k", "v").unwrap();

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{BlobState, Manifest, State};
 use crate::types::{FileId, Seqno};
 use crate::version::ReadState;
+use crate::vfs::make_dir;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,11 +92,11 @@ impl Db {
     }
 }
 
-/// Refuses a directory that holds something; makes one that is missing.
+/// Refuses a directory that holds something; makes one that is missing. Its name is durable then.
 fn prepare(inner: &Inner, dest: &Path) -> Result<()> {
     match inner.vfs.list(dest) {
         Ok(names) => match names.first() {
-            None => Ok(()),
+            None => make_dir(&*inner.vfs, dest),
             Some(name) => {
                 let shown = dest.display();
                 let message = format!(
@@ -104,9 +105,7 @@ fn prepare(inner: &Inner, dest: &Path) -> Result<()> {
                 Err(Error::invalid(message))
             }
         },
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            inner.vfs.create_dir_all(dest).map_err(|source| Error::io("make the directory", dest, source))
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => make_dir(&*inner.vfs, dest),
         Err(error) if error.kind() == ErrorKind::NotADirectory => Err(Error::invalid(format!(
             "{} is a file; name a new directory for the checkpoint",
             dest.display()
@@ -218,22 +217,17 @@ impl Made<'_> {
         Ok(())
     }
 
-    /// Makes the files' names durable, then the manifest that names them; last the directory's own name.
+    /// Makes the files' names durable, then the manifest that names them.
     fn publish(&mut self, state: State) -> Result<()> {
         let vfs = &self.inner.vfs;
-        let sync = |dir: &Path| vfs.sync_dir(dir).map_err(|source| Error::io("sync", dir, source));
-        sync(self.dest)?;
+        vfs.sync_dir(self.dest).map_err(|source| Error::io("sync", self.dest, source))?;
         let created = Manifest::create(vfs.clone(), self.dest, state);
         if created.is_err() {
             // Whatever of the manifest was made goes too.
             let names = vfs.list(self.dest).unwrap_or_default();
             self.files = names.iter().map(|name| self.dest.join(name)).collect();
         }
-        created?;
-        match self.dest.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
-            _ => sync(Path::new(".")),
-        }
+        created.map(drop)
     }
 }
 

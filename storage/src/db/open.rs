@@ -33,7 +33,7 @@ use crate::options::Options;
 use crate::sst::{BlockCache, Table, block_cache};
 use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
 use crate::version::{LEVELS, ReadState, Version};
-use crate::vfs::{Vfs, VfsLock};
+use crate::vfs::{Vfs, VfsLock, make_dir};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -177,7 +177,7 @@ fn examine_dir(vfs: &dyn Vfs, dir: &Path, options: &Options) -> Result<bool> {
             format!("there is no database in {}; name another directory, or let it be made", dir.display());
         return Err(Error::new(ErrorKind::NotADatabase, message));
     }
-    vfs.create_dir_all(dir).map_err(|source| Error::io("make the directory", dir, source))?;
+    make_dir(vfs, dir)?;
     Ok(false)
 }
 

@@ -2,7 +2,7 @@ use super::format::{BLOCK_BYTES, CHUNK_HEADER_BYTES, FILE_HEADER_BYTES};
 use super::*;
 use crate::error::ErrorKind;
 use crate::types::FileId;
-use crate::vfs::{MemVfs, Vfs};
+use crate::vfs::MemVfs;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ fn path() -> PathBuf {
 }
 
 fn writer(vfs: &MemVfs) -> LogWriter {
-    vfs.create_dir_all(Path::new("db")).unwrap();
+    crate::vfs::make_dir(vfs, Path::new("db")).unwrap();
     LogWriter::create(vfs, Path::new("db"), path(), ID).unwrap()
 }
 

@@ -85,7 +85,7 @@ proptest! {
 #[test]
 fn after_a_crash_at_any_call_the_state_is_the_old_or_the_new() {
     let begun = |vfs: &MemVfs| {
-        vfs.create_dir_all(dir()).unwrap();
+        crate::vfs::make_dir(vfs, dir()).unwrap();
         Manifest::create(Arc::new(vfs.clone()), dir(), State::default())
     };
     let edit = Edit {
@@ -118,7 +118,7 @@ fn after_a_crash_at_any_call_the_state_is_the_old_or_the_new() {
 #[test]
 fn a_failed_edit_makes_the_manifest_read_only() {
     let vfs = MemVfs::new();
-    vfs.create_dir_all(dir()).unwrap();
+    crate::vfs::make_dir(&vfs, dir()).unwrap();
     let mut manifest = Manifest::create(Arc::new(vfs.clone()), dir(), State::default()).unwrap();
     vfs.fail_after(1);
     assert_eq!(manifest.append(Edit::default()).unwrap_err().kind(), ErrorKind::Io);
@@ -129,7 +129,7 @@ fn a_failed_edit_makes_the_manifest_read_only() {
 #[test]
 fn a_manifest_that_lost_its_end_after_a_clean_close_is_corruption() {
     let vfs = MemVfs::new();
-    vfs.create_dir_all(dir()).unwrap();
+    crate::vfs::make_dir(&vfs, dir()).unwrap();
     let mut manifest = Manifest::create(Arc::new(vfs.clone()), dir(), State::default()).unwrap();
     manifest.append(Edit { last_seqno: Some(Seqno(5)), ..Edit::default() }).unwrap();
     manifest.close(FileId(3), 77).unwrap();
@@ -152,7 +152,7 @@ fn numbered(round: u64) -> Edit {
 fn an_edit_counts_if_the_power_fails_while_the_log_begins_anew() {
     for calls in 2.. {
         let vfs = MemVfs::new();
-        vfs.create_dir_all(dir()).unwrap();
+        crate::vfs::make_dir(&vfs, dir()).unwrap();
         let mut manifest = Manifest::create(Arc::new(vfs.clone()), dir(), State::default()).unwrap();
         let first = manifest.log_id();
         manifest.append(numbered(1)).unwrap();
@@ -173,15 +173,15 @@ fn an_edit_counts_if_the_power_fails_while_the_log_begins_anew() {
 #[test]
 fn a_full_disk_stops_neither_the_manifest_nor_its_edits() {
     let vfs = MemVfs::new();
-    vfs.create_dir_all(dir()).unwrap();
+    crate::vfs::make_dir(&vfs, dir()).unwrap();
     let mut manifest = Manifest::create(Arc::new(vfs.clone()), dir(), State::default()).unwrap();
     let first = manifest.log_id();
     vfs.fill_after(0);
     assert_eq!(manifest.append(numbered(1)).unwrap_err().kind(), ErrorKind::NoSpace);
     vfs.heal();
-    // Room for the edit, none for the new log.
+    // Room for the edit's write, none for the new log.
     manifest.rotate_at = 0;
-    vfs.fill_after(2);
+    vfs.fill_after(1);
     manifest.append(numbered(2)).unwrap();
     assert_eq!(manifest.log_id(), first);
     vfs.heal();

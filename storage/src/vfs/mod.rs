@@ -1,21 +1,44 @@
 //! The file system, as a trait: every byte that storage reads or writes passes here.
 //!
-//! [`StdVfs`] is the operating system's. [`MemVfs`] keeps files in memory, knows which bytes and directory entries
-//! were synced, can crash (forgetting the rest) and can fail at the n-th call: tests of durability run on it.
+//! [`StdVfs`] is the operating system's. [`MemVfs`] keeps files in memory, knows which bytes and directory entries were synced, can crash
+//! (forgetting a share of the rest), can fail at the n-th call ([`Fault`]) and can be watched ([`VfsHooks`]): tests of durability run on it.
 //!
 //! The contract of an implementation:
 //! - a file that was removed stays readable through handles that are open (readers may be using it);
 //! - bytes are durable after [`VfsFile::sync`], names after [`Vfs::sync_dir`], and only then;
 //! - [`Vfs::rename`] replaces the target atomically.
 
-mod mem_fs;
+mod fault;
+mod hooks;
+mod mem;
 mod std_fs;
 
-pub use mem_fs::MemVfs;
+pub use fault::Fault;
+pub use hooks::{VfsCall, VfsHooks};
+pub use mem::MemVfs;
 pub use std_fs::StdVfs;
 
+use crate::error::{Error, Result};
 use std::io;
 use std::path::Path;
+
+/// Makes a directory, with its parents, and its name durable: what is in a directory is lost with it, however often it was synced.
+pub(crate) fn make_dir(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+    let is_missing = |dir: &&Path| vfs.list(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    // Its own name also if it is there: an earlier call may have ended before it was durable.
+    let others = dir.ancestors().skip(1).take_while(is_missing).count();
+    vfs.create_dir_all(dir).map_err(|source| Error::io("make the directory", dir, source))?;
+    let named = dir.ancestors().filter(|dir| dir.file_name().is_some()).take(1 + others);
+    for parent in named.filter_map(Path::parent) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        match vfs.sync_dir(parent) {
+            // Who may not read a directory cannot sync it; what is in it can be used all the same.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(|source| Error::io("sync", parent, source))?,
+        }
+    }
+    Ok(())
+}
 
 /// A file system. See the module for what an implementation must keep.
 ///
@@ -57,7 +80,7 @@ pub trait Vfs: Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Takes the exclusive lock of a file, made if missing, and writes `owner` into it.
     /// `Ok(Err(text))`: somebody else holds it, and wrote `text`.
-    fn lock(&self, path: &Path, owner: &str) -> io::Result<Result<Box<dyn VfsLock>, String>>;
+    fn lock(&self, path: &Path, owner: &str) -> io::Result<std::result::Result<Box<dyn VfsLock>, String>>;
 }
 
 /// An open file, read and written at offsets, from any thread.
