@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use patina_storage::{Db, Durability, Keyspace, KeyspaceOptions, Options};
+use patina_storage::{Bin, Compression, Db, Durability, Keyspace, KeyspaceOptions, Options};
 use tempfile::TempDir;
 
 const VALUE_BYTES: [usize; 3] = [100, 1 << 10, 64 << 10];
@@ -226,5 +226,51 @@ fn read_while_writing(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, fills, overwrite, reads, scan, read_while_writing);
+/// The three ways that a large value can go: through the log and the tables, through the log and at flush into a blob file, straight into a
+/// blob file.
+fn large_values(criterion: &mut Criterion) {
+    const BYTES: usize = 1 << 20;
+    const KEYS: u64 = 64;
+    let mut group = group(criterion, "large values, 1 MiB");
+    group.throughput(Throughput::Bytes(BYTES as u64));
+    for (name, separate_bytes) in [("put into tables", None), ("put, separated at flush", Some(64 << 10))] {
+        group.bench_function(name, |bench| {
+            let mut filled = open(BYTES, HOT_CACHE_BYTES);
+            let options = KeyspaceOptions { separate_bytes, ..KeyspaceOptions::default() };
+            filled.keyspace = filled.db.keyspace("large", options).unwrap();
+            let mut n = 0;
+            bench.iter(|| {
+                n += 1;
+                filled.put(mix(n) % KEYS);
+            });
+        });
+    }
+    let bin = Bin { class: 0, due_ms: u64::MAX };
+    let append = |filled: &Filled, n: u64| {
+        let (key, value) = (key(n), value(n, BYTES));
+        let blob = filled.db.append_blob(&filled.keyspace, bin, &key, &value, Compression::Fast).unwrap();
+        let mut batch = filled.db.batch();
+        batch.put_blob(&filled.keyspace, key, &blob);
+        filled.db.write(batch, Durability::Buffered).unwrap();
+    };
+    group.bench_function("append to a bin", |bench| {
+        let filled = open(BYTES, HOT_CACHE_BYTES);
+        let mut n = 0;
+        bench.iter(|| {
+            n += 1;
+            append(&filled, mix(n) % KEYS);
+        });
+    });
+    group.bench_function("get from a bin", |bench| {
+        let filled = open(BYTES, HOT_CACHE_BYTES);
+        (0..KEYS).for_each(|n| append(&filled, n));
+        let mut n = 0;
+        bench.iter(|| {
+            n += 1;
+            black_box(filled.keyspace.get(&key(mix(n) % KEYS)).unwrap().unwrap())
+        });
+    });
+}
+
+criterion_group!(benches, fills, overwrite, reads, scan, read_while_writing, large_values);
 criterion_main!(benches);

@@ -4,7 +4,10 @@
 
 use crate::options::TableCompression;
 use crate::types::Compression;
+use parking_lot::Mutex;
 use std::borrow::Cow;
+use std::io;
+use zstd::bulk::{Compressor, Decompressor};
 
 /// How stored bytes are encoded. The numbers are on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,47 @@ impl Encoding {
     }
 }
 
+/// What zstd works in, kept for the next call: making one costs more than a small block does (a tenth of the time of reads larger than the
+/// cache and of merges). Bounded: one that finds its pool full is dropped.
+struct Idle<T>(Mutex<Vec<T>>);
+
+/// A decompressor holds about 160 KiB, a compressor at most some MiB.
+static DECOMPRESSORS: Idle<Decompressor<'static>> = Idle(Mutex::new(Vec::new()));
+static COMPRESSORS: Idle<Compressor<'static>> = Idle(Mutex::new(Vec::new()));
+const IDLE_MAX: usize = 8;
+
+impl<T> Idle<T> {
+    /// Runs `work` with an idle one, or a new one. The lock is held for taking and giving back alone.
+    fn with<R>(
+        &self,
+        make: impl FnOnce() -> io::Result<T>,
+        work: impl FnOnce(&mut T) -> io::Result<R>,
+    ) -> Option<R> {
+        let taken = self.0.lock().pop();
+        let mut context = taken.map_or_else(make, Ok).ok()?;
+        let result = work(&mut context).ok();
+        let mut idle = self.0.lock();
+        if idle.len() < IDLE_MAX {
+            idle.push(context);
+        }
+        result
+    }
+}
+
+fn zstd_compress(bytes: &[u8], level: i32) -> Option<Vec<u8>> {
+    COMPRESSORS.with(
+        || Compressor::new(level),
+        |compressor| {
+            compressor.set_compression_level(level)?;
+            compressor.compress(bytes)
+        },
+    )
+}
+
+fn zstd_decompress(stored: &[u8], len: usize) -> Option<Vec<u8>> {
+    DECOMPRESSORS.with(Decompressor::new, |decompressor| decompressor.decompress(stored, len))
+}
+
 fn keep_if_smaller(
     original: &[u8],
     encoding: Encoding,
@@ -43,8 +87,8 @@ pub(crate) fn compress_blob(bytes: &[u8], compression: Compression) -> (Encoding
     match compression {
         Compression::None => (Encoding::Raw, Cow::Borrowed(bytes)),
         Compression::Fast => keep_if_smaller(bytes, Encoding::Lz4, Some(lz4_flex::block::compress(bytes))),
-        Compression::Dense => keep_if_smaller(bytes, Encoding::Zstd, zstd::bulk::compress(bytes, 3).ok()),
-        Compression::Strong => keep_if_smaller(bytes, Encoding::Zstd, zstd::bulk::compress(bytes, 9).ok()),
+        Compression::Dense => keep_if_smaller(bytes, Encoding::Zstd, zstd_compress(bytes, 3)),
+        Compression::Strong => keep_if_smaller(bytes, Encoding::Zstd, zstd_compress(bytes, 9)),
     }
 }
 
@@ -65,7 +109,7 @@ pub(crate) fn decompress(encoding: Encoding, stored: &[u8], len: usize) -> Optio
     let bytes = match encoding {
         Encoding::Raw => stored.to_vec(),
         Encoding::Lz4 => lz4_flex::block::decompress(stored, len).ok()?,
-        Encoding::Zstd => zstd::bulk::decompress(stored, len).ok()?,
+        Encoding::Zstd => zstd_decompress(stored, len)?,
     };
     (bytes.len() == len).then_some(bytes)
 }
