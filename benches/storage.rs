@@ -38,7 +38,8 @@ fn key(n: u64) -> Vec<u8> {
 
 /// Half noise, cut from one piece made before the clock runs, half zeros.
 fn value(seed: u64, bytes: usize) -> Vec<u8> {
-    static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| (0..1 << 17).flat_map(|n| mix(n).to_le_bytes()).collect());
+    static NOISE: LazyLock<Vec<u8>> =
+        LazyLock::new(|| (0..1 << 17).flat_map(|n| mix(n).to_le_bytes()).collect());
     let from = mix(seed) as usize % (NOISE.len() - bytes / 2);
     let mut value = Vec::with_capacity(bytes);
     value.extend_from_slice(&NOISE[from..from + bytes / 2]);
