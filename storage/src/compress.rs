@@ -103,9 +103,21 @@ pub(crate) fn compress_block(bytes: &[u8], compression: TableCompression) -> (En
     )
 }
 
-/// Decodes to exactly `len` bytes, or says `None`. The caller has verified the checksum of `stored`, so `len` is
-/// what the writer wrote and may be allocated.
+/// The most that stored bytes can decode to. LZ4 adds at most 255 bytes to a length for each of its own; a zstd block gives at most 128 KiB, and
+/// takes four bytes at least (RFC 8878, 3.1.1.2: a head of three, and a byte to be repeated).
+fn decoded_max(encoding: Encoding, stored: usize) -> usize {
+    match encoding {
+        Encoding::Raw => stored,
+        Encoding::Lz4 => stored.saturating_mul(255).saturating_add(64),
+        Encoding::Zstd => (stored / 4).saturating_add(1).saturating_mul(128 << 10),
+    }
+}
+
+/// Decodes to exactly `len` bytes, or says `None`. Nothing is allocated for a length that `stored` cannot decode to, whoever claims it.
 pub(crate) fn decompress(encoding: Encoding, stored: &[u8], len: usize) -> Option<Vec<u8>> {
+    if len > decoded_max(encoding, stored.len()) {
+        return None;
+    }
     let bytes = match encoding {
         Encoding::Raw => stored.to_vec(),
         Encoding::Lz4 => lz4_flex::block::decompress(stored, len).ok()?,
@@ -126,6 +138,18 @@ mod tests {
             assert_eq!(encoding == Encoding::Raw, compression == Compression::None);
             assert_eq!(decompress(encoding, &stored, text.len()).unwrap(), text);
             assert_eq!(decompress(encoding, &stored, text.len() + 1), None);
+        }
+    }
+
+    #[test]
+    fn what_shrinks_most_still_decodes_and_what_cannot_be_is_refused() {
+        for len in [1, 100, 4 << 10, 1 << 20, 20 << 20] {
+            let zeros = vec![0; len];
+            for compression in [Compression::Fast, Compression::Dense, Compression::Strong] {
+                let (encoding, stored) = compress_blob(&zeros, compression);
+                assert_eq!(decompress(encoding, &stored, len).unwrap(), zeros);
+                assert_eq!(decompress(encoding, &stored, usize::MAX), None);
+            }
         }
     }
 

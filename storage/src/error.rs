@@ -106,6 +106,21 @@ impl Error {
         Self { location, source: Some(Box::new(source)), ..Self::new(kind, message) }
     }
 
+    /// Reading `path` from `offset` failed. A file that ends before its own contents say so is damaged.
+    pub(crate) fn read(path: &Path, offset: u64, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => Self::corruption(path, offset, "it ends before that"),
+            _ => Self::io("read", path, source),
+        }
+    }
+
+    /// The same error, saying what else can be done about it.
+    pub(crate) fn advise(mut self, advice: &str) -> Self {
+        self.message.push_str("; ");
+        self.message.push_str(advice);
+        self
+    }
+
     /// The reader of a streamed blob failed.
     pub(crate) fn reader(source: io::Error) -> Self {
         let message = "cannot read the bytes of the blob";

@@ -47,6 +47,15 @@ pub enum Event {
         /// The log that ended in the middle of a record, as after a crash, and where it was cut off.
         torn: Option<(PathBuf, u64)>,
     },
+    /// A part of a log was given up, as [`crate::Options::log_recovery`] allows.
+    LogGivenUp {
+        /// The log. It stays beside the database under this name with `.damaged` at its end.
+        file: PathBuf,
+        /// Where the damage begins, if that is known.
+        offset: Option<u64>,
+        /// What is wrong, in a sentence.
+        message: String,
+    },
     /// A flush of a memtable began.
     FlushBegun {
         /// What the memtable takes.
@@ -205,10 +214,11 @@ pub(crate) fn file_events(edit: &Edit, before: &State) -> Vec<Event> {
         TableEdit::Add { id, level, .. } => Some(Event::TableAdded { id, level }),
         TableEdit::Remove { id, .. } => (!is_added(id)).then_some(Event::TableDropped { id }),
     });
-    let blobs = edit.blobs.iter().map(|blob| match *blob {
-        BlobEdit::Open { id, bin, .. } => Event::BlobFileAdded { id, bin },
-        BlobEdit::Seal { id, bytes, records } => Event::BlobFileSealed { id, bytes, records },
-        BlobEdit::Retire { id } => Event::BlobFileDropped { id },
+    let blobs = edit.blobs.iter().filter_map(|blob| match *blob {
+        BlobEdit::Open { id, bin, .. } => Some(Event::BlobFileAdded { id, bin }),
+        BlobEdit::Durable { .. } => None,
+        BlobEdit::Seal { id, bytes, records } => Some(Event::BlobFileSealed { id, bytes, records }),
+        BlobEdit::Retire { id } => Some(Event::BlobFileDropped { id }),
     });
     let dropped = edit.dropped.iter().filter_map(|keyspace| before.tables.get(keyspace));
     let dropped = dropped.flat_map(BTreeMap::keys).map(|id| Event::TableDropped { id: *id });

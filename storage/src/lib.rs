@@ -61,6 +61,6 @@ pub use db::{
 pub use db::{BlobWriter, ValueReader};
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, EventListener};
-pub use options::{KeyspaceOptions, Options, TableCompression};
+pub use options::{KeyspaceOptions, LogRecovery, Options, TableCompression};
 pub use types::{Bin, BlobLayout, BlobRef, Compression, Durability, FileId, Seqno};
 pub use vfs::{Fault, MemVfs, StdVfs, Vfs, VfsCall, VfsFile, VfsHooks, VfsLock};

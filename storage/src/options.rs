@@ -59,6 +59,8 @@ pub struct Options {
     /// Bytes a second that merging tables and compacting bins may write together; `None`: as many as the disk takes. Too small a
     /// budget slows writers down to it.
     pub compaction_bytes_per_s_max: Option<u64>,
+    /// What becomes of damage in the logs when the database is opened.
+    pub log_recovery: LogRecovery,
     /// Where the database learns the time.
     pub clock: Arc<dyn Clock>,
     /// Who is told what happens: flushes, merges, stalls, files, failures. See [`EventListener`].
@@ -88,6 +90,7 @@ impl Default for Options {
             blob_bytes_max: 64 << 30,
             background_threads: 2,
             compaction_bytes_per_s_max: None,
+            log_recovery: LogRecovery::Strict,
             clock: Arc::new(SystemClock::default()),
             listener: None,
         }
@@ -146,6 +149,49 @@ impl Options {
         ];
         report("bad options", &rules)
     }
+}
+
+/// What becomes of damage in the logs, which hold what was not flushed yet. A torn end is no damage: what a crash left of a write that nobody
+/// was told is durable is cut off in every mode, and reported ([`crate::Event::Recovered`]).
+///
+/// With the modes that go on, a log of which something was given up stays beside the database as `….log.damaged`, and each damage is
+/// reported as an [`crate::Event::LogGivenUp`]. Damage in other files is not theirs: see [`crate::Db::salvage`].
+///
+/// ```
+/// # use patina_storage::*;
+/// # use std::path::Path;
+/// # use std::sync::Arc;
+/// # let vfs = MemVfs::new();
+/// # let db = Db::open_with(Arc::new(vfs.clone()), Path::new("db"), Options::default())?;
+/// let users = db.keyspace("users", KeyspaceOptions::default())?;
+/// for name in ["alice", "bob", "carol"] {
+///     users.put(name, "")?;
+/// }
+/// # let killed = vfs.kill();
+/// # let log = killed.list(Path::new("db")).unwrap().into_iter().find(|name| name.ends_with(".log")).unwrap();
+/// # let log = Path::new("db").join(log);
+/// # let at = killed.bytes(&log).unwrap().windows(3).position(|bytes| bytes == b"bob").unwrap();
+/// // Killed, and a bit of "bob" has rotted.
+/// killed.damage(&log, |bytes| bytes[at] ^= 1).unwrap();
+/// let open = |log_recovery| {
+///     let options = Options { log_recovery, ..Options::default() };
+///     Db::open_with(Arc::new(killed.kill()), Path::new("db"), options)
+/// };
+/// assert_eq!(open(LogRecovery::Strict).err().unwrap().kind(), ErrorKind::Corruption);
+/// let names = |db: Db| Ok(db.keyspace("users", KeyspaceOptions::default())?.range(..).count());
+/// assert_eq!(names(open(LogRecovery::UpToDamage)?)?, 1);
+/// assert_eq!(names(open(LogRecovery::SkipDamaged)?)?, 2);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogRecovery {
+    /// The database is not opened; the error names file and offset.
+    #[default]
+    Strict,
+    /// What comes before the damage, in the order of the writes: a state that the database once had. The rest is given up.
+    UpToDamage,
+    /// Every whole batch, also after damage: the most that can be had, and in general no state that the database ever had.
+    SkipDamaged,
 }
 
 /// How a keyspace is stored. It is part of the database: given when the keyspace is made, read back at every opening, and changed by

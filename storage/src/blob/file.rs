@@ -44,6 +44,9 @@ pub(super) struct Tail {
     pub streaming: bool,
 }
 
+/// What is allocated for a read on the word of a reference and the manifest alone: most records are read without asking for the file's size.
+const TRUSTED_BYTES: u64 = 1 << 20;
+
 /// Which file it is, and what belongs into it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Identity {
@@ -172,6 +175,11 @@ impl BlobFile {
         self.synced.synced() >= self.position.load(Ordering::Acquire)
     }
 
+    /// Bytes of whole records that are durable.
+    pub(crate) fn durable_bytes(&self) -> u64 {
+        self.synced.synced().min(self.position.load(Ordering::Acquire))
+    }
+
     /// Makes durable what was appended before the call.
     pub(crate) fn sync(&self) -> Result<()> {
         let Some(file) = self.writing.read().clone() else { return Ok(()) };
@@ -244,13 +252,30 @@ impl BlobFile {
         Ok((end.ok_or_else(past_end)?, total))
     }
 
+    /// `bytes` from `offset`, to be allocated. The length comes from a reference, and where the records end from the manifest: what is
+    /// large is first compared with what the file has.
+    pub(super) fn bytes_to_read(&self, handles: &OpenFiles, offset: u64, bytes: u64) -> Result<usize> {
+        let reaches_past = || -> Result<bool> {
+            let size =
+                self.handle(handles)?.size().map_err(|source| Error::io("read", &self.path, source))?;
+            Ok(offset.checked_add(bytes).is_none_or(|end| end > size))
+        };
+        if bytes > TRUSTED_BYTES && reaches_past()? {
+            return Err(self.corruption(offset, "it ends before that"));
+        }
+        usize::try_from(bytes).map_err(|_| self.corruption(offset, "a record is too long for this machine"))
+    }
+
     /// The record in one piece that a reference names, checked against key, lengths and checksums, not decompressed. One read.
     pub(crate) fn read_stored(&self, handles: &OpenFiles, key: &[u8], blob: BlobRef) -> Result<StoredRecord> {
         let (offset, (_, total)) = (blob.offset, self.extent(key, blob)?);
-        let mut bytes = vec![0; total as usize];
+        if blob.stored_len > WHOLE_BYTES_MAX as u64 {
+            return Err(self.corruption(offset, "a record in one piece is longer than any can be"));
+        }
+        let mut bytes = vec![0; self.bytes_to_read(handles, offset, total)?];
         self.handle(handles)?
             .read_exact_at(&mut bytes, offset)
-            .map_err(|source| Error::io("read", &self.path, source))?;
+            .map_err(|source| Error::read(&self.path, offset, source))?;
         let head = decode_head(&bytes)
             .filter(|head| check_head(head, self.id, offset, &bytes))
             .ok_or_else(|| self.corruption(offset, "a record's head does not hold"))?;
@@ -282,6 +307,7 @@ impl BlobFile {
         if blob.layout == BlobLayout::Whole {
             return self.read(handles, key, blob).map(drop);
         }
+        self.verify_stream_head(handles, blob.offset)?;
         let chunks = self.chunks(handles, key, blob)?;
         (0..chunks.count()).try_for_each(|n| self.read_chunk(handles, &chunks, n).map(drop))
     }
@@ -293,7 +319,7 @@ impl BlobFile {
         let len = file.size().map_err(failed)?;
         let at = len.saturating_sub(TRAILER_BYTES as u64);
         let mut trailer_bytes = [0; TRAILER_BYTES];
-        file.read_exact_at(&mut trailer_bytes, at).map_err(failed)?;
+        file.read_exact_at(&mut trailer_bytes, at).map_err(|source| Error::read(&self.path, at, source))?;
         let broken = |what| self.corruption(at, what);
         let trailer = decode_trailer(&trailer_bytes).ok_or_else(|| broken("its trailer does not hold"))?;
         if trailer.index_offset.checked_add(trailer.index_len) != Some(at) {

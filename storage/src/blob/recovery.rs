@@ -1,5 +1,6 @@
 //! Recovery of a blob file that was open when the process ended: its records are read from the front, up to the first that is not
-//! whole. What follows was never acknowledged: a record that was being written, or a stream that had not come to its end.
+//! whole. What follows was never acknowledged: a record that was being written, or a stream that had not come to its end. If the manifest or a log
+//! knows of more, the file is damaged, and the opening says so.
 
 use super::file::{BlobFile, Identity};
 use super::format::*;
@@ -13,29 +14,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 impl BlobFile {
-    /// A file that was open when the process ended: reads it from the front, and cuts it off after the last whole record. It is
-    /// open again, for [`Self::seal`].
-    pub(crate) fn recover(vfs: &dyn Vfs, path: PathBuf, of: Identity) -> Result<Self> {
-        let file = Self::scan(vfs, path, of)?;
-        let handle = file.writing.read().clone();
-        if let Some(handle) = handle {
-            let position = file.size().0;
-            let failed = |source| Error::io("truncate", file.path(), source);
-            if handle.size().map_err(failed)? > position {
-                handle.truncate(position).map_err(failed)?;
-            }
-        }
-        Ok(file)
-    }
-
-    /// As [`Self::recover`], without changing anything: the file is known up to its last whole record.
+    /// A file that was open when the process ended: reads it from the front, up to its last whole record. What follows stays until
+    /// [`Self::seal`] cuts it off: only the manifest and the logs can tell whether it is torn or damaged.
     pub(crate) fn scan(vfs: &dyn Vfs, path: PathBuf, of: Identity) -> Result<Self> {
         let id = of.id;
         let failed = |source| Error::io("read", &path, source);
         let file: Arc<dyn VfsFile> = vfs.open(&path).map_err(failed)?.into();
         let len = file.size().map_err(failed)?;
         let mut header = [0; HEADER_BYTES];
-        file.read_exact_at(&mut header, 0).map_err(failed)?;
+        file.read_exact_at(&mut header, 0).map_err(|source| Error::read(&path, 0, source))?;
         check_header(&header, id).map_err(|what| Error::corruption(&path, 0, what))?;
         let (mut position, mut records, mut index) = (HEADER_BYTES as u64, 0, Vec::new());
         while let Some(record) = record_at(&*file, id, position, len).map_err(failed)? {

@@ -175,9 +175,9 @@ impl BlobFile {
         let (end, total) = self.extent(key, blob)?;
         let broken = |what| self.corruption(blob.offset, what);
         let read = |from: u64, to: u64| {
-            let mut bytes = vec![0; to.saturating_sub(from) as usize];
+            let mut bytes = vec![0; self.bytes_to_read(handles, from, to.saturating_sub(from))?];
             let read = self.handle(handles)?.read_exact_at(&mut bytes, from);
-            read.map_err(|source| Error::io("read", self.path(), source))?;
+            read.map_err(|source| Error::read(self.path(), from, source))?;
             Ok::<_, Error>(bytes)
         };
         let from = end - total.min(END_READ_BYTES);
@@ -217,6 +217,18 @@ impl BlobFile {
         Ok(Chunks { len: table.len, chunk_bytes: table.chunk_bytes, starts })
     }
 
+    /// Checks the head of a streamed record, which no reader needs: recovery goes by it.
+    pub(super) fn verify_stream_head(&self, handles: &OpenFiles, offset: u64) -> Result<()> {
+        let mut head = [0; STREAM_HEAD_BYTES];
+        let read = self.handle(handles)?.read_exact_at(&mut head, offset);
+        read.map_err(|source| Error::read(self.path(), offset, source))?;
+        if check_stream_head(self.id, offset, &head) {
+            Ok(())
+        } else {
+            Err(self.corruption(offset, "the head of a streamed record does not hold"))
+        }
+    }
+
     /// The n-th chunk as it is stored, verified: how it is encoded, and how long it is decoded.
     pub(crate) fn read_stored_chunk(
         &self,
@@ -227,9 +239,9 @@ impl BlobFile {
         let (Some(&from), Some(&to)) = (chunks.starts.get(n), chunks.starts.get(n + 1)) else {
             return Err(self.corruption(0, "a record has fewer chunks than its length needs"));
         };
-        let mut frame = vec![0; (to - from) as usize];
+        let mut frame = vec![0; self.bytes_to_read(handles, from, to.saturating_sub(from))?];
         let read = self.handle(handles)?.read_exact_at(&mut frame, from);
-        read.map_err(|source| Error::io("read", self.path(), source))?;
+        read.map_err(|source| Error::read(self.path(), from, source))?;
         let head = decode_frame_head(self.id, from, &frame)
             .filter(|head| head.kind == FrameKind::Chunk && u64::from(head.len) == chunks.len_of(n))
             .ok_or_else(|| self.corruption(from, "the head of a chunk does not hold"))?;

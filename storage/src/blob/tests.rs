@@ -136,7 +136,7 @@ proptest! {
             cut = 32 + ((bytes.len() - 32) as f64 * share) as usize;
             bytes.truncate(cut);
         }).unwrap();
-        let file = BlobFile::recover(&vfs, path(), IDENTITY).unwrap();
+        let file = BlobFile::scan(&vfs, path(), IDENTITY).unwrap();
         let is_whole = |(blob, key): &&(BlobRef, Vec<u8>)| blob.offset + record_bytes(key.len(), blob.stored_len) <= cut as u64;
         let whole: Vec<_> = refs.iter().filter(is_whole).collect();
         for (blob, key) in &whole {
@@ -156,7 +156,7 @@ proptest! {
             cut = 32 + ((bytes.len() - 32) as f64 * share) as usize;
             bytes.truncate(cut);
         }).unwrap();
-        let file = BlobFile::recover(&vfs, path(), IDENTITY).unwrap();
+        let file = BlobFile::scan(&vfs, path(), IDENTITY).unwrap();
         let whole = refs.iter().filter(|(key, blob)| blob.offset + 36 + key.len() as u64 + blob.stored_len <= cut as u64);
         let expected: Vec<_> = whole.map(|(_, blob)| blob.offset).collect();
         file.seal().unwrap();
@@ -203,7 +203,7 @@ fn every_flipped_byte_of_a_stream_gives_the_right_answer_or_an_error() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Corruption, "byte {at}"),
         }
         // Recovery keeps the record, or ends before it: never another one.
-        let recovered = BlobFile::recover(&vfs.kill(), path(), IDENTITY);
+        let recovered = BlobFile::scan(&vfs.kill(), path(), IDENTITY);
         if let Ok(recovered) = recovered {
             let whole = recovered.size() == (position, records);
             assert!(whole || recovered.size().1 == 0, "byte {at}");

@@ -37,7 +37,7 @@ impl BlobFile {
     fn verify_header(&self, handles: &OpenFiles) -> Result<()> {
         let mut header = [0; HEADER_BYTES];
         let file = self.handle(handles)?;
-        file.read_exact_at(&mut header, 0).map_err(|source| Error::io("read", self.path(), source))?;
+        file.read_exact_at(&mut header, 0).map_err(|source| Error::read(self.path(), 0, source))?;
         check_header(&header, self.id).map_err(|what| self.corruption(0, what))
     }
 
@@ -62,7 +62,7 @@ impl BlobFile {
         let mut position = HEADER_BYTES as u64;
         let mut whole = 0;
         let read = |position| -> Result<Option<Record>> {
-            let failed = |source| Error::io("read", self.path(), source);
+            let failed = |source| Error::read(self.path(), position, source);
             let file = self.handle(handles)?;
             let len = file.size().map_err(failed)?.min(end);
             if position >= len { Ok(None) } else { record_at(&*file, self.id, position, len).map_err(failed) }
@@ -99,7 +99,7 @@ impl BlobFile {
         }
         let mut bytes = vec![0; RECORD_HEAD_BYTES + key.len()];
         let file = self.handle(handles)?;
-        file.read_exact_at(&mut bytes, offset).map_err(|source| Error::io("read", self.path(), source))?;
+        file.read_exact_at(&mut bytes, offset).map_err(|source| Error::read(self.path(), offset, source))?;
         let head = decode_head(&bytes).filter(|head| {
             usize::from(head.key_len) == key.len() && check_head(head, self.id, offset, &bytes)
         });

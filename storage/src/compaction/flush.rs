@@ -25,6 +25,7 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
     let told = Told::flush(inner, memtable.bytes());
     // The tables will refer to blobs whose log records go away with the log.
     inner.blobs().sync_open().map_err(|error| inner.fail(error))?;
+    let durable = inner.blobs().durable_open();
     let (mut tables, mut blobs) = (Vec::new(), NewBlobFiles::none(inner));
     let flushed = memtable
         .keyspaces()
@@ -49,7 +50,7 @@ pub(crate) fn flush_one(inner: &Inner) -> Result<bool> {
             .iter()
             .map(|(keyspace, table)| TableEdit::Add { keyspace: *keyspace, id: table.id, level: 0 })
             .collect(),
-        blobs: blobs.edits(),
+        blobs: durable.into_iter().chain(blobs.edits()).collect(),
         ..Edit::default()
     };
     let written_bytes = blobs.bytes() + tables.iter().map(|(_, table)| table.bytes).sum::<u64>();

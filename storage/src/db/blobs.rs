@@ -109,6 +109,12 @@ impl Blobs {
         self.given_up.lock().contains(&id)
     }
 
+    /// How much of each open file is durable: for the edit after which tables rest on it.
+    pub(crate) fn durable_open(&self) -> Vec<BlobEdit> {
+        let open = self.open.lock();
+        open.all().map(|file| BlobEdit::Durable { id: file.id, bytes: file.durable_bytes() }).collect()
+    }
+
     /// Makes all appended bytes durable.
     pub(crate) fn sync_open(&self) -> Result<()> {
         let open: Vec<_> = self.open.lock().all().filter(|file| !file.is_durable()).cloned().collect();

@@ -18,7 +18,7 @@ use super::{Db, Inner};
 use crate::blob::BlobFile;
 use crate::error::{Error, Result};
 use crate::manifest::{BlobState, Manifest, State};
-use crate::types::{FileId, Seqno};
+use crate::types::Seqno;
 use crate::version::ReadState;
 use crate::vfs::make_dir;
 use std::io::{self, ErrorKind};
@@ -142,7 +142,7 @@ impl Cut {
                 self.state.blobs.insert(file.id, state);
             }
         }
-        self.state.first_log = FileId(self.state.next_file);
+        self.state.needs_no_log();
         self.state.closed = None;
         made.report.seqno = self.state.last_seqno;
         made.publish(self.state)?;
@@ -173,7 +173,8 @@ impl Made<'_> {
             Ok(()) => {
                 let BlobFile { keyspace, bin, origin, .. } = *file;
                 let sealed = is_sealed.then_some((bytes, records));
-                Ok(Some(BlobState { keyspace, bin, origin, sealed }))
+                // What was copied is synced.
+                Ok(Some(BlobState { keyspace, bin, origin, durable: bytes, sealed }))
             }
             Err(_) if self.inner.blobs.file(file.id).is_none() => Ok(None),
             Err(error) => Err(error),

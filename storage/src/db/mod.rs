@@ -21,6 +21,7 @@ mod open;
 mod pipeline;
 mod pressure;
 mod read;
+mod replay;
 mod require;
 mod snapshot;
 mod stats;

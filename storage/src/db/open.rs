@@ -2,12 +2,9 @@
 //!
 //! 1. The directory is a database, or empty, or refused; nothing is written into a foreign directory.
 //! 2. `LOCK` is taken.
-//! 3. The manifest gives the state; tables and blob files are opened; blob files that were open are cut off after their last whole
-//!    record and sealed.
-//!    After a clean close the log must be there in its full length.
-//! 4. The logs that the manifest still needs are replayed, oldest first. Only the newest may end torn; a record that
-//!    refers to blob bytes that are not there counts as torn. A torn tail is cut off. A log without records does not count as
-//!    newer: whatever began it may have failed or died before it wrote to it.
+//! 3. The manifest gives the state; tables and blob files are opened; blob files that were open are read up to their last whole record, and at
+//!    the end of all this cut off there and sealed. Each log that the manifest names must be there, after a clean close in its full length.
+//! 4. The logs that the manifest still needs are replayed, oldest first (`db/replay.rs`). A torn tail is cut off.
 //! 5. A new manifest is begun. Until here the opening has changed nothing but torn ends: a database that cannot be opened stays as it is.
 //! 6. What was replayed is flushed at once: logs do not pile up over many short sessions.
 //! 7. Files that nothing names are removed.
@@ -18,20 +15,20 @@ use super::blobs::Blobs;
 use super::iterators::Iterators;
 use super::pipeline::{LogQueue, Publisher};
 use super::pressure::Pressure;
+use super::replay::{self, Replay, Torn};
 use super::stats::Counters;
 use super::{Background, Commit, Inner};
-use crate::batch::{Op, decode_batch};
-use crate::blob::{BlobFile, Identity, record_bytes};
+use crate::blob::{BlobFile, Identity};
 use crate::compaction::{Pacer, Traffic};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, Events};
-use crate::log::{LogReader, LogWriter, Tail};
-use crate::manifest::{self, Manifest, State};
+use crate::log::LogWriter;
+use crate::manifest::{self, Edit, Manifest, State};
 use crate::memtable::Memtable;
 use crate::open_files::OpenFiles;
 use crate::options::Options;
 use crate::sst::{BlockCache, Table, block_cache};
-use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
+use crate::types::{FileId, Seqno};
 use crate::version::{LEVELS, ReadState, Version};
 use crate::vfs::{Vfs, VfsLock, make_dir};
 use parking_lot::{Mutex, RwLock};
@@ -42,6 +39,8 @@ use std::sync::{Arc, OnceLock};
 pub(super) const LOCK_NAME: &str = "LOCK";
 /// What mkfs puts into the root of a volume: a volume is an empty directory all the same.
 const LOST_AND_FOUND: &str = "lost+found";
+/// What else can be done about damage than to restore a copy.
+pub(super) const SALVAGE: &str = "or copy out what can still be read with `patina salvage` (Db::salvage)";
 pub(super) const LOG_SUFFIX: &str = "log";
 pub(super) const TABLE_SUFFIX: &str = "sst";
 pub(super) const BLOB_SUFFIX: &str = "blob";
@@ -66,11 +65,9 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     let exists = examine_dir(&*vfs, dir, &options)?;
     let lock = take_lock(&*vfs, dir)?;
     let mut state = if exists { Manifest::read(&*vfs, dir)? } else { State::default() };
-    check_closed_log(&*vfs, dir, &state)?;
     let names = vfs.list(dir).map_err(|source| Error::io("list", dir, source))?;
     let used = names.iter().filter_map(|name| parse_name(name)).map(|(id, _)| id.0 + 1).max().unwrap_or(1);
     state.next_file = state.next_file.max(used);
-    state.closed = None;
     // Kept for snapshots of dropped keyspaces, which nobody has any more.
     let State { keyspaces, blobs, .. } = &mut state;
     blobs.retain(|_, blob| keyspaces.contains_key(&blob.keyspace));
@@ -81,25 +78,28 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     let blobs = open_blobs(&*vfs, dir, &state)?;
     let born_ms = options.clock.now_ms();
     let replayed = Memtable::new(state.first_log, born_ms);
-    let mut replay = Replay::new(&state, &blobs, &replayed);
-    for id in log_ids(&names, state.first_log) {
-        replay.log(&*vfs, dir.join(file_name(id, LOG_SUFFIX)), id)?;
-    }
+    let mut replay = Replay::new(&state, &blobs, &replayed, options.log_recovery);
+    replay.run(&*vfs, dir, &names)?;
+    let given_up = std::mem::take(&mut replay.given_up);
     let last_seqno = replay.last_seqno;
     let _ = replayed.newest.set(last_seqno);
     let torn = replay.torn.as_ref().map(|torn| (torn.path.clone(), torn.offset));
     let recovered = Event::Recovered { batches: replay.batches, log_bytes: replay.bytes, torn };
-    if let Some(Torn { path, whole_until: whole_until @ 1.., .. }) = &replay.torn {
+    if let Some(Torn { path, whole_until: whole_until @ 1.., .. }) = &replay.torn
+        && given_up.is_empty()
+    {
         cut_off(&*vfs, path, *whole_until)?;
     }
 
+    state.closed = None;
     if replayed.is_empty() {
         // No flush will say that the logs so far are not needed: one of them may be torn, and come back with the next power loss.
-        state.first_log = FileId(state.next_file);
+        state.needs_no_log();
     }
     let mut manifest = Manifest::create(vfs.clone(), dir, state)?;
     let log_id = manifest.new_file_id();
     let log = LogWriter::create(&*vfs, dir, dir.join(file_name(log_id, LOG_SUFFIX)), log_id)?;
+    manifest.append(Edit { logs: vec![log_id], ..Edit::default() })?;
     let sealed = if replayed.is_empty() { Vec::new() } else { vec![Arc::new(replayed)] };
     let read_state =
         ReadState { active: Arc::new(Memtable::new(log_id, born_ms)), sealed, version: Arc::new(version) };
@@ -138,9 +138,13 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     };
     inner.measure_debt(&inner.read_state());
     inner.events.emit(|| recovered);
+    for damage in &given_up {
+        inner.events.emit(|| damage.to_event());
+    }
     for file in unsealed {
         inner.seal_bin(&file)?;
     }
+    replay::set_aside(&inner, &given_up)?;
     while crate::compaction::flush_one(&inner)? {}
     remove_orphans(&inner)?;
     Ok(inner)
@@ -165,6 +169,10 @@ fn examine_dir(vfs: &dyn Vfs, dir: &Path, options: &Options) -> Result<bool> {
         *name != LOCK_NAME && *name != LOST_AND_FOUND && !manifest::is_left_from_creation(name)
     };
     let foreign = names.iter().find(is_foreign);
+    if names.iter().any(|name| parse_name(name).is_some()) {
+        let path = dir.join(manifest::CURRENT);
+        return Err(Error::corruption(&path, 0, "it is missing").advise(SALVAGE));
+    }
     if let Some(foreign) = foreign {
         let dir = dir.display();
         let message = format!(
@@ -228,11 +236,27 @@ fn open_blobs(vfs: &dyn Vfs, dir: &Path, state: &State) -> Result<BTreeMap<FileI
         let identity = Identity { id: *id, keyspace: blob.keyspace, bin: blob.bin, origin: blob.origin };
         let file = match blob.sealed {
             Some((bytes, records)) => BlobFile::sealed(path, identity, bytes, records),
-            None => BlobFile::recover(vfs, path, identity)?,
+            None => recover_blob_file(vfs, path, identity, blob.durable)?,
         };
         Ok((*id, Arc::new(file)))
     };
     state.blobs.iter().map(open).collect()
+}
+
+/// A blob file that was open, up to its last whole record. What tables refer to was durable before them.
+pub(super) fn recover_blob_file(
+    vfs: &dyn Vfs,
+    path: PathBuf,
+    identity: Identity,
+    durable_bytes: u64,
+) -> Result<BlobFile> {
+    let file = BlobFile::scan(vfs, path, identity)?;
+    let end = file.size().0;
+    if end < durable_bytes {
+        let what = "a record that had been synced cannot be read";
+        return Err(Error::corruption(file.path(), end, what).advise(SALVAGE));
+    }
+    Ok(file)
 }
 
 /// The numbers of the logs that are still needed, oldest first.
@@ -245,112 +269,6 @@ pub(super) fn log_ids(names: &[String], first: FileId) -> Vec<FileId> {
         .collect();
     logs.sort_unstable();
     logs
-}
-
-/// Brings the logs' writes into a memtable, log by log, oldest first. Changes no file.
-pub(super) struct Replay<'a> {
-    state: &'a State,
-    blobs: &'a BTreeMap<FileId, Arc<BlobFile>>,
-    memtable: &'a Memtable,
-    pub last_seqno: Seqno,
-    pub batches: u64,
-    /// Bytes of the logs.
-    pub bytes: u64,
-    /// The log that ended torn: no record may follow it.
-    pub torn: Option<Torn>,
-}
-
-/// How a log ended that is torn.
-pub(super) struct Torn {
-    pub path: PathBuf,
-    pub offset: u64,
-    /// How much of it is whole; 0 if not even its header is.
-    whole_until: u64,
-}
-
-impl<'a> Replay<'a> {
-    pub(super) fn new(
-        state: &'a State,
-        blobs: &'a BTreeMap<FileId, Arc<BlobFile>>,
-        memtable: &'a Memtable,
-    ) -> Self {
-        Self { state, blobs, memtable, last_seqno: state.last_seqno, batches: 0, bytes: 0, torn: None }
-    }
-
-    pub(super) fn log(&mut self, vfs: &dyn Vfs, path: PathBuf, id: FileId) -> Result<()> {
-        if is_unborn(vfs, &path)? {
-            self.torn.get_or_insert(Torn { path, offset: 0, whole_until: 0 });
-            return Ok(());
-        }
-        let mut reader = LogReader::open(vfs, &path, id)?;
-        self.bytes += reader.len();
-        let mut whole_until = reader.first_record();
-        while let Some((record, end)) = reader.next_record()? {
-            if record.is_empty() {
-                continue;
-            }
-            if let Some(Torn { path, offset, .. }) = &self.torn {
-                let what = "a log ends in the middle of a record although a newer one follows";
-                return Err(Error::corruption(path, *offset, what));
-            }
-            let (first, ops) = decode_batch(&record).ok_or_else(|| {
-                Error::corruption(&path, end, "a batch makes no sense although its checksum holds")
-            })?;
-            if ops.iter().any(|op| lacks_blob(op, self.blobs)) {
-                reader.reject_record_ending_at(end)?;
-                break;
-            }
-            whole_until = end;
-            self.batches += 1;
-            if ops.iter().any(|op| op.keyspace.0 >= self.state.next_keyspace) {
-                let what = "a batch names a keyspace that never was";
-                return Err(Error::corruption(&path, end, what));
-            }
-            for (n, op) in (0u64..).zip(ops) {
-                let seqno = Seqno(first.0 + n);
-                self.last_seqno = self.last_seqno.max(seqno);
-                // A keyspace that was dropped later.
-                if !self.state.keyspaces.contains_key(&op.keyspace) {
-                    continue;
-                }
-                self.memtable.insert(op.keyspace, &op.key, Tag::new(seqno, op.kind), &op.value);
-            }
-        }
-        if let Tail::Torn { offset } = reader.tail() {
-            self.torn.get_or_insert(Torn { path, offset, whole_until });
-        }
-        Ok(())
-    }
-}
-
-/// After a clean close, the log must be as long as the manifest says.
-pub(super) fn check_closed_log(vfs: &dyn Vfs, dir: &Path, state: &State) -> Result<()> {
-    let Some((id, expected)) = state.closed else { return Ok(()) };
-    let path = dir.join(file_name(id, LOG_SUFFIX));
-    let file = vfs.open(&path).map_err(|source| Error::io("open", &path, source))?;
-    let len = file.size().map_err(|source| Error::io("read", &path, source))?;
-    if len < expected {
-        return Err(Error::corruption(&path, len, "its end is missing"));
-    }
-    Ok(())
-}
-
-/// Whether the power failed between a log's creation and its first sync: nothing was ever written to it.
-fn is_unborn(vfs: &dyn Vfs, path: &Path) -> Result<bool> {
-    let file = vfs.open(path).map_err(|source| Error::io("open", path, source))?;
-    let len = file.size().map_err(|source| Error::io("read", path, source))?;
-    Ok(len < LogReader::HEADER_BYTES)
-}
-
-/// Whether an op refers to bytes that a blob file does not have. A file that the manifest does not name was retired: the
-/// reference was replaced by a later write, which follows.
-fn lacks_blob(op: &Op, blobs: &BTreeMap<FileId, Arc<BlobFile>>) -> bool {
-    if op.kind != Kind::BlobRef {
-        return false;
-    }
-    let Some(blob) = BlobRef::decode(&op.value) else { return true };
-    let end = blob.offset.saturating_add(record_bytes(op.key.len(), blob.stored_len));
-    blobs.get(&blob.file).is_some_and(|file| end > file.size().0)
 }
 
 fn cut_off(vfs: &dyn Vfs, path: &Path, len: u64) -> Result<()> {

@@ -18,8 +18,9 @@ use super::{Commit, Inner};
 use crate::batch::{Op, WriteBatch};
 use crate::error::Result;
 use crate::log::LogWriter;
+use crate::manifest::Edit;
 use crate::memtable::Memtable;
-use crate::types::{Durability, Seqno, Tag};
+use crate::types::{Durability, FileId, Seqno, Tag};
 use crate::version::ReadState;
 use std::sync::Arc;
 
@@ -139,6 +140,7 @@ impl Inner {
         log.finish().map_err(|failed| self.fail_append(failed))?;
         *log = LogWriter::create(&*self.vfs, &self.dir, path, id)?;
         drop(log);
+        self.name_log(id)?;
         commit.memtable_bytes = 0;
         let mut state = self.state.write();
         let mut next = ReadState::clone(&state);
@@ -150,6 +152,14 @@ impl Inner {
         drop(state);
         self.background.wake();
         Ok(())
+    }
+
+    /// Lets the manifest name a log before anything is written to it. On a full disk the log is used all the same: then only its loss
+    /// would not be noticed.
+    fn name_log(&self, id: FileId) -> Result<()> {
+        let mut manifest = self.manifest.lock();
+        let named = self.append_edit(&mut manifest, Edit { logs: vec![id], ..Edit::default() });
+        named.or_else(|error| if self.is_certain() { Ok(()) } else { Err(error) })
     }
 
     pub(super) fn flush_and_wait(&self) -> Result<()> {

@@ -35,6 +35,13 @@ impl LogReader {
     /// # Errors
     /// Corruption if a header that must be whole is not: a log is synced with its header before it is used.
     pub(crate) fn open(vfs: &dyn Vfs, path: &Path, id: FileId) -> Result<Self> {
+        let reader = Self::open_unchecked(vfs, path, id)?;
+        reader.check_header()?;
+        Ok(reader)
+    }
+
+    /// As [`Self::open`], whatever the header says: chunks tell their log themselves.
+    pub(crate) fn open_unchecked(vfs: &dyn Vfs, path: &Path, id: FileId) -> Result<Self> {
         let file = vfs.open(path).map_err(|source| Error::io("open", path, source))?;
         let len = file.size().map_err(|source| Error::io("read", path, source))?;
         let mut reader = Self {
@@ -48,9 +55,13 @@ impl LogReader {
             tail: None,
         };
         reader.load(0)?;
-        check_file_header(reader.block.get(..FILE_HEADER_BYTES).unwrap_or_default(), reader.number)
-            .map_err(|what| Error::corruption(path, 0, what))?;
         Ok(reader)
+    }
+
+    /// The header, before the first record was read.
+    pub(crate) fn check_header(&self) -> Result<()> {
+        check_file_header(self.block.get(..FILE_HEADER_BYTES).unwrap_or_default(), self.number)
+            .map_err(|what| Error::corruption(&self.path, 0, what))
     }
 
     fn load(&mut self, start: u64) -> Result<()> {
@@ -59,7 +70,7 @@ impl LogReader {
         self.block_start = start;
         self.file
             .read_exact_at(&mut self.block, start)
-            .map_err(|source| Error::io("read", &self.path, source))
+            .map_err(|source| Error::read(&self.path, start, source))
     }
 
     /// The next record, with the offset at which it ends; `None` at the end, which [`Self::tail`] then describes.
@@ -115,6 +126,48 @@ impl LogReader {
         self.tail =
             Some(if offset >= self.len || padding_only { Tail::Clean } else { Tail::Torn { offset } });
         Ok(())
+    }
+
+    /// After an error of [`Self::next_record`], or a torn tail: goes to the next place where records begin again, and gives it. `false` if there is
+    /// none.
+    ///
+    /// A length in a damaged chunk is not to be believed, and what looks like a chunk in the middle of a block may be a copy of one inside a
+    /// value. So a place counts only if good chunks lead from it to the end of its block, or of the log; else the next block, where a chunk
+    /// must begin, is the next place. Of a record that begins before the place nothing is given.
+    pub(crate) fn skip_damage(&mut self) -> Result<Option<u64>> {
+        let mut from = self.position.max(FILE_HEADER_BYTES as u64);
+        self.tail = None;
+        while from < self.len {
+            let start = from / BLOCK_BYTES * BLOCK_BYTES;
+            self.load(start)?;
+            let first = (from - start) as usize;
+            if let Some(at) = (first..self.block.len()).find(|at| self.begins_records(*at)) {
+                self.position = start + at as u64;
+                return Ok(Some(self.position));
+            }
+            from = start + BLOCK_BYTES;
+        }
+        self.position = self.len;
+        self.tail = Some(Tail::Clean);
+        Ok(None)
+    }
+
+    /// Whether a record begins at a place of the loaded block, and nothing but good chunks comes from there to its end.
+    fn begins_records(&self, at: usize) -> bool {
+        let mut begins = None;
+        let mut at = at;
+        loop {
+            let rest = self.block.get(at..).unwrap_or_default();
+            if rest.len() < CHUNK_HEADER_BYTES {
+                return begins.is_some();
+            }
+            let Some(chunk) = decode_chunk(rest, self.number) else { return false };
+            begins.get_or_insert(matches!(chunk.kind, ChunkType::Full | ChunkType::First));
+            if begins == Some(false) {
+                return false;
+            }
+            at += CHUNK_HEADER_BYTES + chunk.payload.len();
+        }
     }
 
     /// Treats the record that begins before `end` as torn although it could be read: what it refers to is missing.

@@ -15,6 +15,8 @@
 //! 13 next keyspace id
 //! 14 blob file opened      file | keyspace | class u8 | due | origin u8 (0 appended by the user, 1 separated at a flush)
 //! 15 table ingested        file | sequence number    its entries, written with number 0, count as this one
+//! 16 log begun             log                       it is there until tag 3 passes it
+//! 17 open blob file        file | bytes of it that are durable, at least
 //! options := option*       option := tag u8 | fields below
 //!  1 compression           7 × u8, level 0 first (0 none, 1 LZ4, 2 zstd)
 //!  2 separate_bytes        varint                    (absent: never)
@@ -35,6 +37,7 @@ pub(crate) struct Edit {
     pub dropped: Vec<KeyspaceId>,
     pub tables: Vec<TableEdit>,
     pub ingested: Vec<(FileId, Seqno)>,
+    pub logs: Vec<FileId>,
     pub blobs: Vec<BlobEdit>,
     pub closed: Option<(FileId, u64)>,
 }
@@ -56,6 +59,7 @@ impl TableEdit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BlobEdit {
     Open { id: FileId, keyspace: KeyspaceId, bin: Bin, origin: BlobOrigin },
+    Durable { id: FileId, bytes: u64 },
     Seal { id: FileId, bytes: u64, records: u64 },
     Retire { id: FileId },
 }
@@ -126,12 +130,16 @@ impl Edit {
                     put_varint(&mut out, bin.due_ms);
                     out.push(*origin as u8);
                 }
+                BlobEdit::Durable { id, bytes } => put(&mut out, 17, &[id.0, *bytes]),
                 BlobEdit::Seal { id, bytes, records } => put(&mut out, 8, &[id.0, *bytes, *records]),
                 BlobEdit::Retire { id } => put(&mut out, 9, &[id.0]),
             }
         }
         for (id, seqno) in &self.ingested {
             put(&mut out, 15, &[id.0, seqno.0]);
+        }
+        for id in &self.logs {
+            put(&mut out, 16, &[id.0]);
         }
         if let Some((log, len)) = self.closed {
             put(&mut out, 10, &[log.0, len]);
@@ -177,6 +185,10 @@ impl Edit {
                     bin: Bin { class: decoder.u8()?, due_ms: decoder.varint()? },
                     origin: BlobOrigin::from_u8(decoder.u8()?)?,
                 }),
+                16 => edit.logs.push(FileId(decoder.varint()?)),
+                17 => edit
+                    .blobs
+                    .push(BlobEdit::Durable { id: FileId(decoder.varint()?), bytes: decoder.varint()? }),
                 _ => return None,
             }
         }

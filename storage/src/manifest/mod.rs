@@ -12,6 +12,10 @@
 //! durable at least, and a clean close leaves an edit that says how long the write-ahead log is: a file that lost its end, or
 //! went missing, is then an error, instead of files that look like orphans.
 //!
+//! After each edit comes an empty record, not synced, which says that the edit was: so damage to the last edit is told from a torn one too,
+//! but after a power loss that took the empty record away. And the manifest names the logs, as soon as they are there, and how much of
+//! each open blob file the tables rest on: their loss is noticed.
+//!
 //! An edit that could not be written (a full disk) is cut off again, and may be tried anew. After a failed sync, or a cut that failed,
 //! the state on disk is unknown, so the manifest takes no more edits: the database becomes read-only until it is opened
 //! again, when the log says which edits made it.
@@ -25,7 +29,7 @@ use crate::log::{LogReader, LogWriter, Tail};
 use crate::options::KeyspaceOptions;
 use crate::types::{Bin, FileId, KeyspaceId, Seqno};
 use crate::vfs::Vfs;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +41,8 @@ pub(crate) struct State {
     pub last_seqno: Seqno,
     /// Logs before this one are not needed any more.
     pub first_log: FileId,
+    /// Of the others, those that must be there. One that is not named may be there: it was begun, and the edit that names it failed.
+    pub logs: BTreeSet<FileId>,
     pub keyspaces: BTreeMap<KeyspaceId, (String, KeyspaceOptions)>,
     /// Level of each table.
     pub tables: BTreeMap<KeyspaceId, BTreeMap<FileId, u8>>,
@@ -52,6 +58,8 @@ pub(crate) struct BlobState {
     pub keyspace: KeyspaceId,
     pub bin: Bin,
     pub origin: BlobOrigin,
+    /// Bytes of an open file that are durable at least: tables refer to them.
+    pub durable: u64,
     /// Length of the records' part and their number, once sealed.
     pub sealed: Option<(u64, u64)>,
 }
@@ -62,6 +70,8 @@ impl State {
         self.next_file = self.next_file.max(edit.next_file.unwrap_or(0));
         self.last_seqno = self.last_seqno.max(edit.last_seqno.unwrap_or_default());
         self.first_log = self.first_log.max(edit.first_log.unwrap_or_default());
+        self.logs.extend(&edit.logs);
+        self.forget_old_logs();
         self.next_keyspace = self.next_keyspace.max(edit.next_keyspace.unwrap_or(0));
         for (id, name, options) in &edit.keyspaces {
             self.keyspaces.insert(*id, (name.clone(), *options));
@@ -87,7 +97,12 @@ impl State {
         for blob in &edit.blobs {
             match *blob {
                 BlobEdit::Open { id, keyspace, bin, origin } => {
-                    self.blobs.insert(id, BlobState { keyspace, bin, origin, sealed: None });
+                    self.blobs.insert(id, BlobState { keyspace, bin, origin, durable: 0, sealed: None });
+                }
+                BlobEdit::Durable { id, bytes } => {
+                    if let Some(blob) = self.blobs.get_mut(&id) {
+                        blob.durable = blob.durable.max(bytes);
+                    }
                 }
                 BlobEdit::Seal { id, bytes, records } => {
                     if let Some(blob) = self.blobs.get_mut(&id) {
@@ -99,12 +114,24 @@ impl State {
         }
     }
 
+    /// No log that there is now is needed any more.
+    pub(crate) fn needs_no_log(&mut self) {
+        self.first_log = FileId(self.next_file);
+        self.forget_old_logs();
+    }
+
+    fn forget_old_logs(&mut self) {
+        self.logs = self.logs.split_off(&self.first_log);
+    }
+
     /// One edit that makes this state out of nothing.
     fn to_edit(&self) -> Edit {
         let blobs = self.blobs.iter().flat_map(|(id, blob)| {
             let seal = blob.sealed.map(|(bytes, records)| BlobEdit::Seal { id: *id, bytes, records });
-            let BlobState { keyspace, bin, origin, .. } = *blob;
-            std::iter::once(BlobEdit::Open { id: *id, keyspace, bin, origin }).chain(seal)
+            let BlobState { keyspace, bin, origin, durable: bytes, .. } = *blob;
+            let durable = (bytes > 0).then_some(BlobEdit::Durable { id: *id, bytes });
+            let open = BlobEdit::Open { id: *id, keyspace, bin, origin };
+            std::iter::once(open).chain(durable).chain(seal)
         });
         let tables = self.tables.iter().flat_map(|(keyspace, tables)| {
             tables.iter().map(|(id, level)| TableEdit::Add { keyspace: *keyspace, id: *id, level: *level })
@@ -123,6 +150,7 @@ impl State {
                 .collect(),
             tables: tables.collect(),
             ingested: self.ingested.iter().map(|(id, seqno)| (*id, *seqno)).collect(),
+            logs: self.logs.iter().copied().collect(),
             blobs: blobs.collect(),
             closed: self.closed,
         }
@@ -140,7 +168,7 @@ pub(crate) struct Manifest {
     failed: bool,
 }
 
-const CURRENT: &str = "CURRENT";
+pub(crate) const CURRENT: &str = "CURRENT";
 const CURRENT_TEMPORARY: &str = "CURRENT.tmp";
 const ROTATE_BYTES: u64 = 4 << 20;
 
@@ -165,7 +193,7 @@ impl Manifest {
         let file = vfs.open(&path).map_err(|source| Error::io("open", &path, source))?;
         let len = file.size().map_err(|source| Error::io("read", &path, source))?;
         let mut bytes = vec![0; len.min(64) as usize];
-        file.read_exact_at(&mut bytes, 0).map_err(|source| Error::io("read", &path, source))?;
+        file.read_exact_at(&mut bytes, 0).map_err(|source| Error::read(&path, 0, source))?;
         let (id, durable_bytes) = format::decode_current(&bytes)
             .ok_or_else(|| Error::corruption(&path, 0, "it does not name a manifest"))?;
         let path = dir.join(manifest_name(id));
@@ -267,11 +295,14 @@ impl Manifest {
             return Err(failed.error);
         }
         self.log.file().sync()?;
+        // Nothing else would tell damage to this edit from a torn tail until the next one. Not synced: only a power loss takes it away.
+        // If it cannot be written, the edit counts all the same.
+        let vouched = self.log.append(&[]);
         self.state.apply(&edit);
         if self.log.file().written() > self.rotate_at {
             self.rotate()?;
         }
-        self.failed = false;
+        self.failed = vouched.is_err_and(|failed| !failed.usable);
         Ok(())
     }
 

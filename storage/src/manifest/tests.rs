@@ -27,6 +27,7 @@ fn edit_strategy() -> impl Strategy<Value = Edit> {
             bin: Bin { class, due_ms: number },
             origin: if number % 2 == 0 { BlobOrigin::User } else { BlobOrigin::Separated },
         },
+        1 if class > 2 => BlobEdit::Durable { id: FileId(id), bytes: number },
         1 => BlobEdit::Seal { id: FileId(id), bytes: number, records: 3 },
         _ => BlobEdit::Retire { id: FileId(id) },
     });
@@ -47,6 +48,7 @@ fn edit_strategy() -> impl Strategy<Value = Edit> {
                     TableEdit::Remove { .. } => None,
                 })
                 .collect(),
+            logs: number.into_iter().map(FileId).collect(),
             next_file: number,
             last_seqno: number.map(Seqno),
             first_log: number.map(FileId),

@@ -51,16 +51,15 @@ pub(crate) enum Caching {
 /// Header and footer of a table of `bytes` bytes, checked.
 fn read_footer(file: &dyn VfsFile, path: &Path, id: FileId, bytes: u64) -> Result<Footer> {
     let corrupt = |offset, what: &str| Error::corruption(path, offset, what);
-    let failed = |source| Error::io("read", path, source);
     let mut header = [0; HEADER_BYTES];
     let mut footer = [0; FOOTER_BYTES];
     let footer_at = bytes
         .checked_sub(FOOTER_BYTES as u64)
         .filter(|at| *at >= HEADER_BYTES as u64)
         .ok_or_else(|| corrupt(0, "it is too short for a table"))?;
-    file.read_exact_at(&mut header, 0).map_err(failed)?;
+    file.read_exact_at(&mut header, 0).map_err(|source| Error::read(path, 0, source))?;
     check_header(&header).map_err(|what| corrupt(0, &what))?;
-    file.read_exact_at(&mut footer, footer_at).map_err(failed)?;
+    file.read_exact_at(&mut footer, footer_at).map_err(|source| Error::read(path, footer_at, source))?;
     Footer::decode(&footer, id).ok_or_else(|| corrupt(footer_at, "its footer does not hold"))
 }
 
@@ -167,7 +166,7 @@ impl Table {
         let mut bytes = vec![0; handle.len as usize];
         let file = self.files.open(self.id, &self.path)?;
         file.read_exact_at(&mut bytes, handle.offset)
-            .map_err(|source| Error::io("read", &self.path, source))?;
+            .map_err(|source| Error::read(&self.path, handle.offset, source))?;
         open_block(self.id, handle, bytes).map_err(|what| self.corruption(handle.offset, what))
     }
 

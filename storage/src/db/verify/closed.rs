@@ -5,15 +5,16 @@
 //! and log is read for itself.
 
 use super::super::open::{
-    BLOB_SUFFIX, LOG_SUFFIX, Replay, TABLE_SUFFIX, check_closed_log, file_name, log_ids, parse_name,
-    take_lock,
+    BLOB_SUFFIX, LOG_SUFFIX, TABLE_SUFFIX, file_name, parse_name, recover_blob_file, take_lock,
 };
+use super::super::replay::{Replay, needed_logs};
 use super::{Db, Verifier, VerifyProgress, VerifyReport};
 use crate::blob::{BlobFile, Identity};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manifest::{self, BlobOrigin, Manifest, State};
 use crate::memtable::Memtable;
 use crate::open_files::OpenFiles;
+use crate::options::LogRecovery;
 use crate::sst::{BlockCache, Found, Table, block_cache};
 use crate::types::{Bin, FileId, KeyspaceId};
 use crate::version::{LEVELS, ReadState, Tree, Version};
@@ -120,7 +121,7 @@ impl Files<'_> {
             let identity = Identity { id: *id, keyspace: blob.keyspace, bin: blob.bin, origin: blob.origin };
             let file = match blob.sealed {
                 Some((bytes, records)) => Ok(BlobFile::sealed(path, identity, bytes, records)),
-                None => BlobFile::scan(self.vfs, path, identity),
+                None => recover_blob_file(self.vfs, path, identity, blob.durable),
             };
             match file {
                 Ok(file) => drop(opened.insert(*id, Arc::new(file))),
@@ -166,15 +167,12 @@ impl Files<'_> {
         memtable: &Memtable,
         verifier: &mut Verifier<'_>,
     ) -> crate::types::Seqno {
-        if let Err(error) = check_closed_log(self.vfs, self.dir, state) {
-            verifier.problem(&error);
-        }
-        let mut replay = Replay::new(state, blobs, memtable);
-        for id in log_ids(self.names, state.first_log) {
+        let mut replay = Replay::new(state, blobs, memtable, LogRecovery::Strict);
+        for id in needed_logs(self.names, state) {
             let path = self.dir.join(file_name(id, LOG_SUFFIX));
             verifier.begin(&path, 0);
             verifier.report.logs += 1;
-            if let Err(error) = replay.log(self.vfs, path, id) {
+            if let Err(error) = replay.log(self.vfs, &path, id) {
                 verifier.problem(&error);
             }
         }
