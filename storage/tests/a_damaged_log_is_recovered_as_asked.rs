@@ -189,7 +189,7 @@ fn of_several_logs_one_that_is_lost_or_shorter_is_treated_as_asked() {
         ("without the mark", shorter(ends[last_of_second].1), without(&[]), (0..=last_of_second).collect()),
     ];
     for (case, damaged, skipped, up_to) in cases {
-        let error = open(&damaged, LogRecovery::Strict).err().unwrap_or_else(|| panic!("{case}"));
+        let error = open(&damaged, LogRecovery::Strict).err().ok_or(case).unwrap();
         assert_eq!(error.location().unwrap().0, second, "{case}: {error}");
         assert_eq!(open(&damaged, LogRecovery::UpToDamage).unwrap().writes, up_to, "{case}");
         assert_eq!(open(&damaged, LogRecovery::SkipDamaged).unwrap().writes, skipped, "{case}");

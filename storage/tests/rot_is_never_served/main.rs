@@ -83,7 +83,7 @@ fn check(database: &Database, damage: &Damage<'_>, reading: &Reading, tally: &Ta
     assert!(reading.wrong.is_empty(), "{case}: {:?}", reading.wrong);
     assert!(reading.peak_bytes <= PEAK_BYTES_MAX, "{case}: {} bytes", reading.peak_bytes);
     for error in &reading.errors {
-        let (file, offset) = error.location().unwrap_or_else(|| panic!("{case}: no file in: {error}"));
+        let (file, offset) = error.location().ok_or_else(|| format!("{case}: no file in: {error}")).unwrap();
         assert!(file.starts_with(DIR), "{case}: {error}");
         assert!(offset.is_some() || error.kind() != ErrorKind::Corruption, "{case}: no offset in: {error}");
     }
