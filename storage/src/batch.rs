@@ -14,13 +14,13 @@
 
 use crate::blob::BlobFile;
 use crate::coding::{Decoder, put_bytes, put_varint};
-use crate::db::{Keyspace, Snapshot};
+use crate::db::{Inner, Keyspace, Snapshot};
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::types::{BlobRef, KeyspaceId, Kind, Seqno};
 use bytes::Bytes;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The longest key, in bytes.
 ///
@@ -163,9 +163,34 @@ pub struct WriteBatch {
     pub(crate) ops: Vec<Op>,
     pub(crate) requirements: Vec<Requirement>,
     pub(crate) blobs: Vec<PendingBlob>,
+    /// The database that all keyspaces and snapshots so far belong to.
+    db: Option<Weak<Inner>>,
+    /// They belong to several.
+    is_mixed: bool,
 }
 
 impl WriteBatch {
+    /// The keyspace's number; remembers its database.
+    fn id(&mut self, keyspace: &Keyspace) -> KeyspaceId {
+        let db = &keyspace.db().inner;
+        match &self.db {
+            Some(first) => self.is_mixed |= !std::ptr::eq(first.as_ptr(), Arc::as_ptr(db)),
+            None => self.db = Some(Arc::downgrade(db)),
+        }
+        keyspace.id()
+    }
+
+    /// Whether all that it names belongs to this database. A blob does if its file is one of the database's: while the blob waits, the
+    /// file stays.
+    pub(crate) fn is_of(&self, db: &Inner) -> bool {
+        let has = |blob: &PendingBlob| {
+            let file = db.blobs().file(blob.inner.file.id);
+            file.is_some_and(|file| Arc::ptr_eq(&file, &blob.inner.file))
+        };
+        let is_own = self.db.as_ref().is_none_or(|own| std::ptr::eq(own.as_ptr(), db));
+        is_own && !self.is_mixed && self.blobs.iter().all(has)
+    }
+
     /// Sets a key.
     ///
     /// ```
@@ -180,8 +205,8 @@ impl WriteBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn put(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, value: impl Into<Bytes>) {
-        let (key, value) = (key.into(), value.into());
-        self.ops.push(Op { kind: Kind::Value, keyspace: keyspace.id(), key, value });
+        let (keyspace, key, value) = (self.id(keyspace), key.into(), value.into());
+        self.ops.push(Op { kind: Kind::Value, keyspace, key, value });
     }
 
     /// Sets a key to a blob that was appended under that key of that keyspace.
@@ -200,7 +225,8 @@ impl WriteBatch {
     /// ```
     pub fn put_blob(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, blob: &PendingBlob) {
         let value = blob.inner.blob.encode().into();
-        self.ops.push(Op { kind: Kind::BlobRef, keyspace: keyspace.id(), key: key.into(), value });
+        let keyspace = self.id(keyspace);
+        self.ops.push(Op { kind: Kind::BlobRef, keyspace, key: key.into(), value });
         self.blobs.push(blob.clone());
     }
 
@@ -218,8 +244,8 @@ impl WriteBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn delete(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
-        let key = key.into();
-        self.ops.push(Op { kind: Kind::Tombstone, keyspace: keyspace.id(), key, value: Bytes::new() });
+        let (keyspace, key) = (self.id(keyspace), key.into());
+        self.ops.push(Op { kind: Kind::Tombstone, keyspace, key, value: Bytes::new() });
     }
 
     /// Removes all keys from `start` up to but not including `end`, at the cost of one write, however many there are. What the batch puts
@@ -239,9 +265,9 @@ impl WriteBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn delete_range(&mut self, keyspace: &Keyspace, start: impl Into<Bytes>, end: impl Into<Bytes>) {
-        let (key, value) = (start.into(), end.into());
+        let (keyspace, key, value) = (self.id(keyspace), start.into(), end.into());
         if key < value {
-            self.ops.push(Op { kind: Kind::RangeTombstone, keyspace: keyspace.id(), key, value });
+            self.ops.push(Op { kind: Kind::RangeTombstone, keyspace, key, value });
         }
     }
 
@@ -262,7 +288,8 @@ impl WriteBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn require_absent(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
-        self.requirements.push(Requirement::Absent { keyspace: keyspace.id(), key: key.into() });
+        let keyspace = self.id(keyspace);
+        self.requirements.push(Requirement::Absent { keyspace, key: key.into() });
     }
 
     /// Commits only if the key is there, and was last written at `seqno`.
@@ -279,7 +306,8 @@ impl WriteBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn require_version(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>, seqno: Seqno) {
-        self.requirements.push(Requirement::Version { keyspace: keyspace.id(), key: key.into(), seqno });
+        let keyspace = self.id(keyspace);
+        self.requirements.push(Requirement::Version { keyspace, key: key.into(), seqno });
     }
 
     /// Commits only if no key under `prefix` was written or removed after the snapshot was taken.
@@ -298,12 +326,9 @@ impl WriteBatch {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn require_unchanged(&mut self, keyspace: &Keyspace, prefix: impl Into<Bytes>, since: &Snapshot) {
-        let prefix = prefix.into();
-        self.requirements.push(Requirement::Unchanged {
-            keyspace: keyspace.id(),
-            prefix,
-            since: since.clone(),
-        });
+        let (keyspace, prefix) = (self.id(keyspace), prefix.into());
+        self.is_mixed |= !self.db.as_ref().is_some_and(|db| db.ptr_eq(since.db()));
+        self.requirements.push(Requirement::Unchanged { keyspace, prefix, since: since.clone() });
     }
 
     /// Writes in the batch.

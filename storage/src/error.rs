@@ -86,6 +86,13 @@ impl Error {
         Self::new(ErrorKind::InvalidArgument, message)
     }
 
+    /// What was made with one database was given to another.
+    pub(crate) fn foreign() -> Self {
+        Self::invalid(
+            "a keyspace, snapshot or blob belongs to another database, or to an earlier opening of this one; use those of one",
+        )
+    }
+
     /// Damaged bytes in `path` at `offset`.
     pub(crate) fn corruption(path: &Path, offset: u64, what: &str) -> Self {
         let message =

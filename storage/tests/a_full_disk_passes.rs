@@ -4,8 +4,10 @@
 
 use patina_storage::*;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 fn options() -> Options {
@@ -200,4 +202,47 @@ fn a_flush_that_fails_leaves_no_file_behind() {
             return;
         }
     }
+}
+
+/// The first write to a table is held up until it is let go, and finds the disk full.
+#[derive(Clone, Default)]
+struct FullOnce {
+    is_begun: Arc<AtomicBool>,
+    may_fail: Arc<AtomicBool>,
+}
+
+impl VfsHooks for FullOnce {
+    fn before(&self, call: VfsCall, path: &Path) -> io::Result<()> {
+        let is_table = path.extension().is_some_and(|extension| extension == "sst");
+        if call != VfsCall::Write || !is_table || self.is_begun.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        while !self.may_fail.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
+/// The error of a flush that had begun before there was space again was given to whoever asked for one after.
+#[test]
+fn a_flush_is_not_told_what_went_wrong_before_it_was_asked_for() {
+    let full = FullOnce::default();
+    let vfs = MemVfs::new().hooked(full.clone());
+    let options = Options { background_threads: 1, ..options() };
+    let db = Db::open_with(Arc::new(vfs), Path::new("db"), options).unwrap();
+    let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
+    for i in 0..4u8 {
+        keyspace.put(vec![i], vec![i; 1500]).unwrap();
+    }
+    while !full.is_begun.load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| db.flush());
+        std::thread::sleep(Duration::from_millis(100));
+        full.may_fail.store(true, Ordering::SeqCst);
+        asked.join().unwrap().unwrap();
+    });
+    assert_eq!(db.stats().sealed_memtables, 0);
 }

@@ -261,6 +261,7 @@ impl Db {
         file: FileId,
         owner: &O,
     ) -> Result<BinReport> {
+        self.check_own(contents)?;
         self.inner.check_writable()?;
         let one_at_a_time = self.inner.bin_compaction.lock();
         let Some(blob_file) = self.inner.blobs().current(file) else {

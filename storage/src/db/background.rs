@@ -31,12 +31,16 @@ pub(super) struct Background {
 struct Signals {
     /// Counts wakes, so that none is missed between looking for work and going to sleep.
     wakes: u64,
+    /// Numbers what is tried.
+    tries: u64,
     /// Why each [`Job`] failed last, until it is done with success, or tried again by request.
     failures: [Option<Failure>; 2],
 }
 
 #[derive(Clone)]
 struct Failure {
+    /// Which try it was.
+    number: u64,
     kind: ErrorKind,
     message: String,
     pause_us: u64,
@@ -88,14 +92,21 @@ impl Background {
         }
     }
 
-    fn set_failure(&self, job: Job, error: Option<&Error>, now_us: u64) {
+    /// Numbers a try that begins.
+    fn begin(&self) -> u64 {
+        let mut signals = self.signals.lock();
+        signals.tries += 1;
+        signals.tries
+    }
+
+    fn set_failure(&self, job: Job, number: u64, error: Option<&Error>, now_us: u64) {
         let mut signals = self.signals.lock();
         let failure = &mut signals.failures[job as usize];
         *failure = error.map(|error| {
             let pause_us = failure.as_ref().map_or(RETRY_PAUSE_MIN_US, |before| before.pause_us * 2);
             let pause_us = pause_us.min(RETRY_PAUSE_MAX_US);
             let retry_at_us = now_us.saturating_add(pause_us);
-            Failure { kind: error.kind(), message: error.to_string(), pause_us, retry_at_us }
+            Failure { number, kind: error.kind(), message: error.to_string(), pause_us, retry_at_us }
         });
         signals.wakes += 1;
         self.changed.notify_all();
@@ -136,18 +147,28 @@ impl Inner {
 
     /// The error that keeps a job from being done.
     pub(super) fn check_background(&self, job: Job) -> Result<()> {
+        self.check_background_since(job, 0)
+    }
+
+    /// As [`Self::check_background`], but what was begun by the time of a [`Self::retry`] does not count: it may have met what is mended
+    /// by now.
+    pub(super) fn check_background_since(&self, job: Job, tries: u64) -> Result<()> {
         self.check_writable()?;
-        match self.background.failure(job) {
+        match self.background.failure(job).filter(|failure| failure.number > tries) {
             Some(failure) => Err(Error::new(failure.kind, failure.message)),
             None => Ok(()),
         }
     }
 
-    /// Forgets what failed, so that it is tried again without a pause.
-    pub(super) fn retry(&self) {
+    /// Forgets what failed, so that it is tried again without a pause. Gives the number of tries that were begun so far.
+    pub(super) fn retry(&self) -> u64 {
         self.claims.lock().wake();
-        self.background.signals.lock().failures = [None, None];
+        let mut signals = self.background.signals.lock();
+        signals.failures = [None, None];
+        let tries = signals.tries;
+        drop(signals);
         self.background.wake();
+        tries
     }
 
     /// Flushes if something waits for it, is not to be tried later, and no other thread is at it.
@@ -204,18 +225,19 @@ impl Inner {
         if is_flush && failure.as_ref().is_some_and(|failure| now_us() < failure.retry_at_us) {
             return false;
         }
+        let number = self.background.begin();
         let outcome = match job {
             Job::Flush => crate::compaction::flush_one(self),
             Job::Compact => crate::compaction::compact_one(self),
         };
         match &outcome {
-            Ok(true) => self.background.set_failure(job, None, now_us()),
+            Ok(true) => self.background.set_failure(job, number, None, now_us()),
             Ok(false) if failure.is_some() && self.is_idle(job) => {
-                self.background.set_failure(job, None, now_us());
+                self.background.set_failure(job, number, None, now_us());
             }
             Ok(false) => {}
             Err(error) => {
-                self.background.set_failure(job, Some(error), now_us());
+                self.background.set_failure(job, number, Some(error), now_us());
                 let (kind, message) = (error.kind(), error.to_string());
                 self.events.emit(|| Event::BackgroundError { kind, message });
             }

@@ -73,6 +73,7 @@ impl Db {
     /// # Errors
     /// Corruption in a table; [`ErrorKind::KeyspaceDropped`](crate::ErrorKind::KeyspaceDropped).
     pub fn blob_files(&self, contents: &Keyspace) -> Result<Vec<BlobFileInfo>> {
+        self.check_own(contents)?;
         let mut files = self.inner.blobs.all_current();
         files.retain(|file| file.keyspace == contents.id());
         let state = self.inner.read_state();

@@ -44,6 +44,8 @@ pub struct BlobWriter {
     stream: Option<OpenStream>,
     /// A piece was refused, or could not be written or had from its reader: it is missing.
     is_broken: bool,
+    /// The keyspace is not of this database.
+    is_foreign: bool,
 }
 
 /// A stream that gives its file back however it ends.
@@ -102,6 +104,7 @@ impl Db {
             len: 0,
             stream: None,
             is_broken: false,
+            is_foreign: self.check_own(keyspace).is_err(),
         }
     }
 
@@ -238,6 +241,9 @@ impl BlobWriter {
     }
 
     fn check_whole(&self) -> Result<()> {
+        if self.is_foreign {
+            return Err(Error::foreign());
+        }
         if self.is_broken {
             return Err(Error::invalid("an earlier write of this blob failed; drop it and begin again"));
         }
@@ -245,6 +251,7 @@ impl BlobWriter {
     }
 
     fn write_chunk(&mut self) -> Result<()> {
+        self.inner.check_writable()?;
         if self.stream.is_none() {
             self.stream = Some(OpenStream::begin(&self.inner, self.home, CHUNK_BYTES as u32)?);
         }

@@ -101,6 +101,7 @@ impl Db {
     /// # Errors
     /// If the database takes no writes, or the keyspace was dropped.
     pub fn ingest<'a>(&'a self, keyspace: &Keyspace) -> Result<Ingest<'a>> {
+        self.check_own(keyspace)?;
         let inner = &*self.inner;
         inner.check_writable()?;
         inner.read_state().check_readable(keyspace.id(), None)?;
@@ -137,6 +138,7 @@ impl Ingest<'_> {
     /// others may follow. What the file system refused: the load is broken then, and cannot be finished; begin another.
     pub fn put(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         self.check_whole()?;
+        self.inner.check_writable()?;
         self.check(key, value)?;
         self.add(key, value).inspect_err(|_| self.is_broken = true)?;
         let last = self.last_key.get_or_insert_default();

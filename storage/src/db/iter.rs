@@ -10,6 +10,7 @@
 
 use super::iterators::{End, Registered};
 use super::read::{after_prefix, blob_file_is_missing, decode_ref};
+use super::snapshot::Reading;
 use super::{Keyspace, Snapshot};
 use crate::batch::PendingBlob;
 use crate::error::{Error, Result};
@@ -49,7 +50,7 @@ const STEPS_MAX: usize = 16;
 /// # Ok::<(), Error>(())
 /// ```
 pub struct Iter {
-    // Before the snapshot, which keeps the database locked: the tables that this is the last to hold are unlinked first.
+    // Before the database, which `registered` keeps open and locked: the tables that this is the last to hold are unlinked first.
     front: Option<MergeIter>,
     back: Option<MergeIter>,
     registered: Registered,
@@ -102,13 +103,14 @@ fn exclude(bound: &mut Bound<Vec<u8>>, key: &[u8]) {
 impl Iter {
     pub(super) fn new(
         snapshot: Snapshot,
-        keyspace: KeyspaceId,
+        keyspace: &Keyspace,
         start: Bound<Vec<u8>>,
         end: Bound<Vec<u8>>,
     ) -> Self {
-        let registered = Registered::new(snapshot.inner());
-        let state = registered.state();
-        let refused = state.check_readable(keyspace, Some(snapshot.seqno())).err();
+        let is_own = snapshot.inner(keyspace).map(drop);
+        let registered = Registered::new(&keyspace.db().inner);
+        let (keyspace, state) = (keyspace.id(), registered.state());
+        let refused = is_own.and_then(|()| state.check_readable(keyspace, Some(snapshot.seqno()))).err();
         let ranges = Some(state.range_view(keyspace)).filter(|ranges| !ranges.is_empty()).map(Arc::new);
         Self {
             front: None,
@@ -126,7 +128,7 @@ impl Iter {
         }
     }
 
-    pub(super) fn prefix(snapshot: Snapshot, keyspace: KeyspaceId, prefix: &[u8]) -> Self {
+    pub(super) fn prefix(snapshot: Snapshot, keyspace: &Keyspace, prefix: &[u8]) -> Self {
         let end = after_prefix(prefix).map_or(Bound::Unbounded, Bound::Excluded);
         Self::new(snapshot, keyspace, Bound::Included(prefix.to_vec()), end)
     }
@@ -293,9 +295,13 @@ impl Iter {
         self.registered.state().get_version(self.keyspace, user_key, seqno)
     }
 
+    pub(super) fn reading(&self) -> Reading {
+        Reading { snapshot: self.snapshot.clone(), inner: self.registered.inner().clone() }
+    }
+
     fn entry(&self, key: Bytes, tag: Tag, value: Bytes) -> Result<Entry> {
         let blob = match tag.kind() {
-            Some(Kind::BlobRef) => Some((decode_ref(&value)?, self.snapshot.clone())),
+            Some(Kind::BlobRef) => Some((decode_ref(&value)?, self.reading())),
             _ => None,
         };
         Ok(Entry { key, seqno: tag.seqno(), value, blob })
@@ -350,7 +356,7 @@ pub struct Entry {
     seqno: Seqno,
     value: Bytes,
     /// Present if `value` is a blob reference; the snapshot keeps the blob's file.
-    blob: Option<(BlobRef, Snapshot)>,
+    blob: Option<(BlobRef, Reading)>,
 }
 
 impl Entry {
@@ -360,9 +366,9 @@ impl Entry {
     }
 
     /// What a transaction wrote as a blob.
-    pub(super) fn of_blob(blob: &PendingBlob, snapshot: &Snapshot) -> Self {
+    pub(super) fn of_blob(blob: &PendingBlob, reading: Reading) -> Self {
         let (key, value) = (blob.key().clone(), blob.inner.blob.encode().into());
-        Self { key, seqno: snapshot.seqno(), value, blob: Some((blob.inner.blob, snapshot.clone())) }
+        Self { key, seqno: reading.snapshot.seqno(), value, blob: Some((blob.inner.blob, reading)) }
     }
 
     /// The key.
@@ -421,8 +427,8 @@ impl Entry {
     /// # Errors
     /// [`ErrorKind::Corruption`] with file and offset if the bytes are not what was written.
     pub fn value(&self) -> Result<Bytes> {
-        let Some((_, snapshot)) = &self.blob else { return Ok(self.value.clone()) };
-        snapshot.inner().read_blob(&self.key, &self.value)?.ok_or_else(blob_file_is_missing)
+        let Some((_, reading)) = &self.blob else { return Ok(self.value.clone()) };
+        reading.inner.read_blob(&self.key, &self.value)?.ok_or_else(blob_file_is_missing)
     }
 }
 
@@ -440,7 +446,7 @@ impl Snapshot {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn range<R: RangeBounds<Vec<u8>>>(&self, keyspace: &Keyspace, range: R) -> Iter {
-        Iter::new(self.clone(), keyspace.id(), range.start_bound().cloned(), range.end_bound().cloned())
+        Iter::new(self.clone(), keyspace, range.start_bound().cloned(), range.end_bound().cloned())
     }
 
     /// As [`Keyspace::prefix`], as of the snapshot.
@@ -456,7 +462,7 @@ impl Snapshot {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn prefix(&self, keyspace: &Keyspace, prefix: &[u8]) -> Iter {
-        Iter::prefix(self.clone(), keyspace.id(), prefix)
+        Iter::prefix(self.clone(), keyspace, prefix)
     }
 }
 

@@ -53,6 +53,10 @@ impl Registered {
         Self { held, number, inner: inner.clone() }
     }
 
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
     pub(super) fn state(&self) -> &Arc<ReadState> {
         &self.held.state
     }

@@ -94,6 +94,7 @@ impl Db {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] for bad options, [`ErrorKind::KeyspaceDropped`].
     pub fn set_keyspace_options(&self, keyspace: &Keyspace, options: KeyspaceOptions) -> Result<()> {
+        self.check_own(keyspace)?;
         self.inner.check_keyspace_options(&options)?;
         self.inner.check_writable()?;
         let mut manifest = self.inner.manifest.lock();
@@ -124,6 +125,7 @@ impl Db {
     /// # Errors
     /// [`ErrorKind::KeyspaceDropped`] if it was dropped before; what the file system refused: then it is there as before.
     pub fn drop_keyspace(&self, keyspace: &Keyspace) -> Result<()> {
+        self.check_own(keyspace)?;
         let inner = &self.inner;
         // Most of what must be durable is made so before the locks are taken.
         self.sync()?;
@@ -148,6 +150,14 @@ impl Db {
         inner.dropped.lock().push((dropped_at, keyspace.id));
         inner.purge_dropped();
         Ok(())
+    }
+}
+
+impl Db {
+    /// # Errors
+    /// The keyspace is one of another database, where its number means another keyspace.
+    pub(crate) fn check_own(&self, keyspace: &Keyspace) -> Result<()> {
+        if Arc::ptr_eq(&self.inner, &keyspace.db.inner) { Ok(()) } else { Err(Error::foreign()) }
     }
 }
 

@@ -70,7 +70,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::OnceLock;
 
-/// An open database. Clones are cheap and share it; it closes when the last is dropped (or by [`Db::close`]).
+/// An open database. Clones are cheap and share it; it closes when the last is dropped, those in a [`Keyspace`] or a [`Transaction`]
+/// included (or by [`Db::close`]). Its directory is locked until also every [`Iter`], [`Entry`], [`ValueReader`], [`BlobWriter`] is gone.
 ///
 /// ```
 /// # use patina_storage::*;
@@ -407,7 +408,10 @@ impl Db {
         crate::compaction::compact_all(&self.inner)
     }
 
-    /// Closes the database, reporting what dropping it could not. Other clones give [`ErrorKind::Closed`] on writes from here on.
+    /// Closes the database: waits for what its threads are doing, makes all that was written durable, and reports what dropping it could
+    /// not. From here on whatever other clones, keyspaces, transactions and writers would change gives [`ErrorKind::Closed`]. What only
+    /// reads goes on: the files stay as they are, and nobody else can open them, until the last of these is dropped. A second
+    /// call, through another clone, does nothing.
     ///
     /// ```
     /// # use patina_storage::*;

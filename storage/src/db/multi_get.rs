@@ -119,17 +119,18 @@ impl Snapshot {
         keyspace: &Keyspace,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Vec<Option<Bytes>>> {
+        let inner = self.inner(keyspace)?;
         let asked: Vec<K> = keys.into_iter().collect();
         let mut keys: Vec<&[u8]> = asked.iter().map(K::as_ref).collect();
         keys.sort_unstable();
         keys.dedup();
-        let state = self.inner().read_state();
+        let state = inner.read_state();
         state.check_readable(keyspace.id(), Some(self.seqno()))?;
         let mut search = Search { seqno: self.seqno(), found: vec![None; keys.len()], keys };
         search.run(&state, keyspace.id())?;
         let values = search.keys.iter().zip(search.found).map(|(key, found)| match found {
             Some((tag, value)) if tag.kind() == Some(Kind::BlobRef) => {
-                self.inner().read_blob(key, &value)?.ok_or_else(blob_file_is_missing).map(Some)
+                inner.read_blob(key, &value)?.ok_or_else(blob_file_is_missing).map(Some)
             }
             found => Ok(found.filter(|(tag, _)| tag.kind() == Some(Kind::Value)).map(|(_, value)| value)),
         });

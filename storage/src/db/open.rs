@@ -196,7 +196,13 @@ pub(super) fn take_lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn VfsLock>> {
         Ok(lock) => Ok(lock),
         Err(holder) => {
             let holder = if holder.trim().is_empty() { "another process" } else { holder.trim() };
-            let message = format!("{} is open in {holder}; close it there first", dir.display());
+            // Maybe a process of the same number on another machine or in another container.
+            let hint = if holder == owner {
+                " (if that is this one: it is open until every handle, iterator, reader and writer of it is dropped)"
+            } else {
+                ""
+            };
+            let message = format!("{} is open in {holder}; close it there first{hint}", dir.display());
             Err(Error::new(ErrorKind::Locked, message))
         }
     }

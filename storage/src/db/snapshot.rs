@@ -2,14 +2,19 @@
 //!
 //! Compaction keeps, for each key, the newest version in each stripe between two registered numbers; a retired blob file is
 //! unlinked only when no registered number is older than its retirement.
+//!
+//! A snapshot alone cannot read: whoever does brings a keyspace, and with it the database. So a forgotten snapshot keeps versions, but it
+//! does not keep the database open, nor its directory locked. What goes on reading by itself (an iterator, an entry, a reader) does:
+//! it has a [`Reading`].
 
 use super::{Inner, Keyspace};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::types::{BlobRef, Seqno};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-/// What the database held when it was taken, until it is dropped. Clones are cheap.
+/// What the database held when it was taken, until it is dropped. Clones are cheap. It does not keep the database open: that closes when
+/// the last [`crate::Db`] and [`Keyspace`] are gone.
 ///
 /// ```
 /// # use patina_storage::*;
@@ -28,13 +33,22 @@ pub struct Snapshot {
 }
 
 struct Registered {
-    inner: Arc<Inner>,
+    inner: Weak<Inner>,
     seqno: Seqno,
+}
+
+/// A snapshot that keeps the database open, for what goes on reading without a keyspace.
+#[derive(Clone)]
+pub(super) struct Reading {
+    // Before the database, which it tells that it goes.
+    pub snapshot: Snapshot,
+    pub inner: Arc<Inner>,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let mut snapshots = self.inner.snapshots.lock();
+        let Some(inner) = self.inner.upgrade() else { return };
+        let mut snapshots = inner.snapshots.lock();
         if let Some(count) = snapshots.get_mut(&self.seqno) {
             *count -= 1;
             if *count == 0 {
@@ -42,7 +56,7 @@ impl Drop for Registered {
             }
         }
         drop(snapshots);
-        self.inner.remove_unseen_soon();
+        inner.remove_unseen_soon();
     }
 }
 
@@ -65,11 +79,21 @@ impl Snapshot {
         let seqno = inner.visible();
         *snapshots.entry(seqno).or_default() += 1;
         drop(snapshots);
-        Self { registered: Arc::new(Registered { inner: inner.clone(), seqno }) }
+        Self { registered: Arc::new(Registered { inner: Arc::downgrade(inner), seqno }) }
     }
 
-    pub(super) fn inner(&self) -> &Arc<Inner> {
+    /// Its database.
+    pub(crate) fn db(&self) -> &Weak<Inner> {
         &self.registered.inner
+    }
+
+    /// Its database, by way of a keyspace.
+    ///
+    /// # Errors
+    /// The keyspace is one of another database.
+    pub(super) fn inner<'a>(&self, keyspace: &'a Keyspace) -> Result<&'a Arc<Inner>> {
+        let inner = &keyspace.db.inner;
+        if std::ptr::eq(self.db().as_ptr(), Arc::as_ptr(inner)) { Ok(inner) } else { Err(Error::foreign()) }
     }
 
     /// The newest write that it sees.
@@ -119,7 +143,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn get_versioned(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<(Bytes, Seqno)>> {
-        self.inner().get(keyspace.id(), key, Some(self.seqno()))
+        self.inner(keyspace)?.get(keyspace.id(), key, Some(self.seqno()))
     }
 
     /// As [`Keyspace::blob_ref`], as of the snapshot.
@@ -135,6 +159,6 @@ impl Snapshot {
     /// # Errors
     /// As [`Keyspace::get`].
     pub fn blob_ref(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<(BlobRef, Seqno)>> {
-        self.inner().blob_ref(keyspace.id(), key, Some(self.seqno()))
+        self.inner(keyspace)?.blob_ref(keyspace.id(), key, Some(self.seqno()))
     }
 }

@@ -195,16 +195,6 @@ fn a_blob_is_invisible_until_its_batch() {
 }
 
 #[test]
-fn a_handle_used_after_close_says_so() {
-    let db = open(&MemVfs::new());
-    let ks = keyspace(&db);
-    ks.put("k", "v").unwrap();
-    db.close().unwrap();
-    assert_eq!(ks.put("k", "w").unwrap_err().kind(), ErrorKind::Closed);
-    assert_eq!(ks.get(b"k").unwrap().unwrap(), "v");
-}
-
-#[test]
 fn after_a_failed_sync_the_database_is_read_only_until_reopened() {
     let vfs = MemVfs::new();
     let db = open(&vfs);

@@ -15,6 +15,7 @@
 
 use super::iter::{Entry, Iter};
 use super::read::after_prefix;
+use super::snapshot::Reading;
 use super::{Db, Keyspace, Snapshot};
 use crate::batch::{PendingBlob, Requirement, WriteBatch};
 use crate::error::{Error, Result};
@@ -157,7 +158,10 @@ impl Transaction {
     pub fn get(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<Bytes>> {
         match self.changes.get(&keyspace.id()).and_then(|changes| changes.get(key)) {
             Some((_, Change::Put(value))) => Ok(Some(value.clone())),
-            Some((_, Change::PutBlob(blob))) => self.own_blob(blob).value().map(Some),
+            Some((_, Change::PutBlob(blob))) => {
+                self.snapshot.inner(keyspace)?;
+                self.own_blob(blob).value().map(Some)
+            }
             Some((_, Change::Delete)) => Ok(None),
             None => self.snapshot.get(keyspace, key),
         }
@@ -237,7 +241,7 @@ impl Transaction {
     }
 
     fn own_blob(&self, blob: &PendingBlob) -> Entry {
-        Entry::of_blob(blob, &self.snapshot)
+        Entry::of_blob(blob, Reading { snapshot: self.snapshot.clone(), inner: self.db.inner.clone() })
     }
 
     fn change(&mut self, keyspace: &Keyspace, key: Bytes, change: Change) {

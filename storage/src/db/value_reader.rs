@@ -1,6 +1,7 @@
 //! Reading values piece by piece.
 
 use super::read::decode_ref;
+use super::snapshot::Reading;
 use super::{Inner, Keyspace, Snapshot};
 use crate::blob::{BlobFile, Chunks};
 use crate::error::{Error, Result};
@@ -34,7 +35,7 @@ pub struct ValueReader {
     len: u64,
     position: u64,
     /// Keeps the blob's file.
-    snapshot: Snapshot,
+    reading: Reading,
 }
 
 enum Source {
@@ -88,8 +89,10 @@ impl Snapshot {
     /// # Errors
     /// As [`Keyspace::reader`].
     pub fn reader(&self, keyspace: &Keyspace, key: &[u8]) -> Result<Option<ValueReader>> {
-        let found = self.inner().open_value(keyspace.id(), key, self)?;
-        Ok(found.map(|(source, len)| ValueReader { source, len, position: 0, snapshot: self.clone() }))
+        let inner = self.inner(keyspace)?;
+        let reading = Reading { snapshot: self.clone(), inner: inner.clone() };
+        let found = inner.open_value(keyspace.id(), key, self)?;
+        Ok(found.map(|(source, len)| ValueReader { source, len, position: 0, reading }))
     }
 }
 
@@ -191,7 +194,7 @@ impl ValueReader {
                 let chunk = match current {
                     Some((number, chunk)) if *number == n => chunk.clone(),
                     _ => {
-                        let handles = &self.snapshot.inner().blobs().handles;
+                        let handles = &self.reading.inner.blobs().handles;
                         let chunk = file.read_chunk(handles, chunks, n)?;
                         current.insert((n, chunk)).1.clone()
                     }

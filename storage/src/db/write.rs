@@ -16,7 +16,7 @@ use super::pipeline::{Place, Written};
 use super::require::Early;
 use super::{Commit, Inner};
 use crate::batch::{Op, WriteBatch};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::LogWriter;
 use crate::manifest::Edit;
 use crate::memtable::Memtable;
@@ -36,6 +36,9 @@ struct Assigned {
 impl Inner {
     pub(super) fn write(&self, batch: &WriteBatch, durability: Durability) -> Result<Seqno> {
         self.check_writable()?;
+        if !batch.is_of(self) {
+            return Err(Error::foreign());
+        }
         batch.validate(&self.options)?;
         let early = self.check_early(batch).inspect_err(|_| {
             // Whoever reads again after a conflict must see what it lost against, and that may not be visible yet.
@@ -172,11 +175,11 @@ impl Inner {
             self.read_state().active.log
         };
         // What failed before may go now.
-        self.retry();
+        let tries = self.retry();
         self.wait_until(
             // Others may seal more meanwhile; those are not waited for.
             || self.read_state().sealed.iter().all(|memtable| memtable.log >= until),
-            || self.check_background(Job::Flush),
+            || self.check_background_since(Job::Flush, tries),
         )
     }
 
