@@ -17,7 +17,7 @@ use crate::open_files::OpenFiles;
 use crate::types::{Bin, Compression, FileId, KeyspaceId, Seqno};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use std::sync::Arc;
 #[derive(Default)]
 struct OpenBins {
     /// Which takes the next record of a bin.
-    by_bin: HashMap<(KeyspaceId, Bin), Arc<BlobFile>>,
+    by_bin: BTreeMap<(KeyspaceId, Bin), Arc<BlobFile>>,
     /// Those that take none: a stream writes them, or they could not be sealed when they should have been.
     aside: Vec<Arc<BlobFile>>,
 }

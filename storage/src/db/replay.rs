@@ -149,11 +149,10 @@ impl<'a> Replay<'a> {
         match length(vfs, path)? {
             None if is_named => return Err(Error::corruption(path, 0, "it is missing")),
             None => return Ok(()),
-            Some(len) if len < LogReader::HEADER_BYTES => {
-                if is_named {
-                    return Err(Error::corruption(path, len, "its end is missing"));
-                }
-                // The power failed between its creation and its first sync: nothing was ever written to it.
+            Some(len) if len < LogReader::HEADER_BYTES && is_named => {
+                return Err(Error::corruption(path, len, "its end is missing"));
+            }
+            Some(len) if !is_named && is_unborn(vfs, path, len)? => {
                 self.torn.get_or_insert(Torn { path: path.to_owned(), offset: 0, whole_until: 0 });
                 return Ok(());
             }
@@ -288,6 +287,18 @@ fn length(vfs: &dyn Vfs, path: &Path) -> Result<Option<u64>> {
         opened => opened.map_err(|source| Error::io("open", path, source))?,
     };
     file.size().map(Some).map_err(|source| Error::io("read", path, source))
+}
+
+/// Whether the power failed between a log's creation and its first sync: nothing was ever written to it. Of its header the length may have
+/// survived without the bytes.
+fn is_unborn(vfs: &dyn Vfs, path: &Path, len: u64) -> Result<bool> {
+    if len != LogReader::HEADER_BYTES {
+        return Ok(len < LogReader::HEADER_BYTES);
+    }
+    let mut header = [0; LogReader::HEADER_BYTES as usize];
+    let file = vfs.open(path).map_err(|source| Error::io("open", path, source))?;
+    file.read_exact_at(&mut header, 0).map_err(|source| Error::read(path, 0, source))?;
+    Ok(header.iter().all(|byte| *byte == 0))
 }
 
 /// Whether an op refers to bytes that a blob file does not have. A file that the manifest does not name was retired: the

@@ -521,3 +521,37 @@ fn no_table_is_newer_than_what_is_visible() {
         }
     });
 }
+
+/// The directory's own name was never made durable: a power loss took the whole database, with all that had been synced in it.
+#[test]
+fn the_directory_is_there_after_a_power_loss() {
+    let vfs = MemVfs::new();
+    let dir = Path::new("volume/of/db");
+    let db = Db::open_with(Arc::new(vfs.clone()), dir, tiny()).unwrap();
+    keyspace(&db).put("k", "v").unwrap();
+    db.checkpoint("volume/of/copies/first").unwrap();
+    let crashed = vfs.crash();
+    for dir in [dir, Path::new("volume/of/copies/first")] {
+        let db = Db::open_with(Arc::new(crashed.clone()), dir, tiny()).unwrap();
+        assert_eq!(keyspace(&db).get(b"k").unwrap().unwrap(), "v");
+    }
+}
+
+/// The power failed before the first sync of a log: of its header the length had come to the disk, the bytes had not. Opening called that
+/// damage.
+#[test]
+fn a_log_that_is_nothing_but_zeros_was_never_begun() {
+    let vfs = MemVfs::new();
+    let db = open(&vfs);
+    keyspace(&db).put("k", "v").unwrap();
+    let crashed = vfs.crash();
+    crashed.create(Path::new("db/000099.log")).unwrap().write_all_at(&[0; 16], 0).unwrap();
+    assert!(Db::verify_closed(Arc::new(crashed.clone()), Path::new("db"), |_| {}).unwrap().is_sound());
+    let db = open(&crashed);
+    assert_eq!(keyspace(&db).get(b"k").unwrap().unwrap(), "v");
+    // What has a record was begun.
+    let other = vfs.crash();
+    other.create(Path::new("db/000099.log")).unwrap().write_all_at(&[0; 17], 0).unwrap();
+    let error = Db::open_with(Arc::new(other), Path::new("db"), tiny()).map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corruption);
+}
