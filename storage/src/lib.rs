@@ -55,8 +55,9 @@ pub use batch::{KEY_BYTES_MAX, PendingBlob, WriteBatch};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compaction::{BinOwner, BinReport, Judgement, LevelTraffic, LiveRecord, NewBlob};
 pub use db::{
-    BlobFileInfo, CheckpointReport, Db, Entry, Ingest, IngestReport, Iter, Keyspace, KeyspaceStats, Problem,
-    Savepoint, Snapshot, StallStats, Stats, Transaction, TransactionIter, VerifyProgress, VerifyReport,
+    BlobFileInfo, CheckpointReport, Db, Entry, Ingest, IngestReport, Iter, Keyspace, KeyspaceStats, Loss,
+    Problem, SalvageReport, Savepoint, Snapshot, StallStats, Stats, Transaction, TransactionIter,
+    VerifyProgress, VerifyReport,
 };
 pub use db::{BlobWriter, ValueReader};
 pub use error::{Error, ErrorKind, Result};

@@ -86,6 +86,15 @@ pub(super) fn check_header(bytes: &[u8], file: FileId) -> Result<(), &'static st
     Ok(())
 }
 
+/// Keyspace and bin as a header names them; check it first.
+pub(super) fn decode_header(bytes: &[u8]) -> Option<(KeyspaceId, Bin)> {
+    let mut decoder = Decoder::new(bytes.get(10..)?);
+    let class = decoder.u8()?;
+    decoder.take(5)?;
+    let due_ms = decoder.u64()?;
+    Some((KeyspaceId(decoder.u32()?), Bin { class, due_ms }))
+}
+
 /// The fields of a record's head.
 pub(super) struct RecordHead {
     pub key_len: u16,

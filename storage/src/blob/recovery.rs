@@ -6,6 +6,8 @@ use super::file::{BlobFile, Identity};
 use super::format::*;
 use super::stream_format::*;
 use crate::error::{Error, Result};
+use crate::manifest::BlobOrigin;
+use crate::open_files::OpenFiles;
 use crate::types::{BlobLayout, FileId};
 use crate::vfs::{Vfs, VfsFile};
 use bytes::Bytes;
@@ -31,6 +33,39 @@ impl BlobFile {
             encode_index_entry(&mut index, &record);
         }
         Ok(Self::open_for_writing(of, path, (position, records), file, index))
+    }
+}
+
+impl BlobFile {
+    /// A file of which nobody says anything but itself. A reference is believed as far as its record holds.
+    pub(crate) fn alone(vfs: &dyn Vfs, path: PathBuf, id: FileId) -> Result<Self> {
+        let file = vfs.open(&path).map_err(|source| Error::io("open", &path, source))?;
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact_at(&mut header, 0).map_err(|source| Error::read(&path, 0, source))?;
+        let checked = check_header(&header, id).map_err(|what| Error::corruption(&path, 0, what));
+        let (keyspace, bin) = checked.and_then(|()| {
+            decode_header(&header).ok_or_else(|| Error::corruption(&path, 0, "its header is cut"))
+        })?;
+        Ok(Self::sealed(path, Identity { id, keyspace, bin, origin: BlobOrigin::User }, u64::MAX, 0))
+    }
+
+    /// The records that can be found without references: by the index, or, where there is none, from the front up to the first that does not
+    /// hold.
+    pub(crate) fn find_records(&self, handles: &OpenFiles) -> Vec<Record> {
+        if let Ok(records) = self.index(handles) {
+            return records;
+        }
+        let mut records = Vec::new();
+        let mut position = HEADER_BYTES as u64;
+        let opened = self.handle(handles).ok().and_then(|file| Some((file.size().ok()?, file)));
+        let Some((len, file)) = opened else { return records };
+        while position < len
+            && let Ok(Some(record)) = record_at(&*file, self.id, position, len)
+        {
+            position += record.total_bytes();
+            records.push(record);
+        }
+        records
     }
 }
 

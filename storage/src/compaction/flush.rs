@@ -110,6 +110,7 @@ fn write_table<'a>(
 /// A table being written, and the blob files that its values leave for; removed again if it is not finished.
 pub(crate) struct Output<'a> {
     inner: &'a Inner,
+    keyspace: KeyspaceId,
     compression: TableCompression,
     separator: Option<Separator<'a>>,
     oldest_tombstone_ms: u64,
@@ -119,8 +120,16 @@ pub(crate) struct Output<'a> {
 
 impl<'a> Output<'a> {
     /// Values stay in the table, whatever their length; tombstones must not come.
-    pub(crate) fn new(inner: &'a Inner, compression: TableCompression) -> Self {
-        Self { inner, compression, separator: None, oldest_tombstone_ms: 0, writer: None, finished_bytes: 0 }
+    pub(crate) fn new(inner: &'a Inner, keyspace: KeyspaceId, compression: TableCompression) -> Self {
+        Self {
+            inner,
+            keyspace,
+            compression,
+            separator: None,
+            oldest_tombstone_ms: 0,
+            writer: None,
+            finished_bytes: 0,
+        }
     }
 
     /// For a level of a keyspace: long values leave for blob files. `emptied`: blob files whose records move to another one. No tombstone
@@ -134,7 +143,7 @@ impl<'a> Output<'a> {
         let compression = inner.keyspace_options(keyspace).compression_at(level);
         let separator = Separator::new(inner, keyspace, compression, emptied);
         let separator = Some(separator);
-        Self { inner, compression, separator, oldest_tombstone_ms, writer: None, finished_bytes: 0 }
+        Self { inner, keyspace, compression, separator, oldest_tombstone_ms, writer: None, finished_bytes: 0 }
     }
 
     pub(crate) fn add(&mut self, user_key: &[u8], tag: Tag, value: &[u8]) -> Result<()> {
@@ -155,6 +164,7 @@ impl<'a> Output<'a> {
                 let options = TableWriterOptions {
                     block_bytes: self.inner.options.block_bytes,
                     compression: self.compression,
+                    keyspace: (self.keyspace, self.inner.keyspace_name(self.keyspace).into()),
                     created_ms: self.inner.options.clock.now_ms(),
                     oldest_tombstone_ms: self.oldest_tombstone_ms,
                 };

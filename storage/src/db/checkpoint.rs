@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{BlobState, Manifest, State};
 use crate::types::Seqno;
 use crate::version::ReadState;
+use crate::vfs::Vfs;
 use crate::vfs::make_dir;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -76,7 +77,7 @@ impl Db {
     pub fn checkpoint(&self, dest: impl AsRef<Path>) -> Result<CheckpointReport> {
         let (inner, dest) = (&*self.inner, dest.as_ref());
         inner.check_writable()?;
-        prepare(inner, dest)?;
+        prepare(&*inner.vfs, dest)?;
         let _keeps_blob_files = self.snapshot();
         self.seal_bins()?;
         let no_short_cuts = inner.cut.lock();
@@ -93,23 +94,20 @@ impl Db {
 }
 
 /// Refuses a directory that holds something; makes one that is missing. Its name is durable then.
-fn prepare(inner: &Inner, dest: &Path) -> Result<()> {
-    match inner.vfs.list(dest) {
+pub(super) fn prepare(vfs: &dyn Vfs, dest: &Path) -> Result<()> {
+    match vfs.list(dest) {
         Ok(names) => match names.first() {
-            None => make_dir(&*inner.vfs, dest),
+            None => make_dir(vfs, dest),
             Some(name) => {
                 let shown = dest.display();
-                let message = format!(
-                    "{shown} is not empty (it holds {name}); name a new directory for the checkpoint"
-                );
+                let message = format!("{shown} is not empty (it holds {name}); name a new directory");
                 Err(Error::invalid(message))
             }
         },
-        Err(error) if error.kind() == ErrorKind::NotFound => make_dir(&*inner.vfs, dest),
-        Err(error) if error.kind() == ErrorKind::NotADirectory => Err(Error::invalid(format!(
-            "{} is a file; name a new directory for the checkpoint",
-            dest.display()
-        ))),
+        Err(error) if error.kind() == ErrorKind::NotFound => make_dir(vfs, dest),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            Err(Error::invalid(format!("{} is a file; name a new directory", dest.display())))
+        }
         Err(error) => Err(Error::io("list", dest, error)),
     }
 }
@@ -248,7 +246,7 @@ mod tests {
     use super::*;
     use crate::options::{KeyspaceOptions, Options};
     use crate::types::{Bin, Compression};
-    use crate::vfs::{MemVfs, Vfs};
+    use crate::vfs::MemVfs;
 
     /// The end of a blob file is written before the manifest says so. If it never does, the next opening takes the file for one that was
     /// still being written, and cuts it off.

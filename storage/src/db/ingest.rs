@@ -109,7 +109,7 @@ impl Db {
         Ok(Ingest {
             inner,
             keyspace: keyspace.id(),
-            output: Output::new(inner, compression),
+            output: Output::new(inner, keyspace.id(), compression),
             tables: Vec::new(),
             last_key: None,
             report: IngestReport::default(),

@@ -220,6 +220,34 @@ impl Manifest {
         Ok(state)
     }
 
+    /// What the manifests of a directory say that can still be read, damaged ones included: names, options and numbers that stay true
+    /// whatever came later.
+    pub(crate) fn remains(vfs: &dyn Vfs, dir: &Path, names: &[String]) -> State {
+        let mut state = State::default();
+        for name in names {
+            let Some(id) = name.strip_prefix("MANIFEST-").and_then(|id| id.parse().ok()) else { continue };
+            let Ok(mut reader) = LogReader::open_unchecked(vfs, &dir.join(name), FileId(id)) else {
+                continue;
+            };
+            loop {
+                match reader.next_record() {
+                    Ok(Some((record, _))) => {
+                        if let Some(edit) = Edit::decode(&record) {
+                            state.apply(&edit);
+                        }
+                    }
+                    Ok(None) if reader.tail() == Tail::Clean => break,
+                    Ok(None) | Err(_) => {
+                        if !matches!(reader.skip_damage(), Ok(Some(_))) {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        state
+    }
+
     /// Begins a new manifest with the whole of `state` and points `CURRENT` to it.
     pub(crate) fn create(vfs: Arc<dyn Vfs>, dir: &Path, mut state: State) -> Result<Self> {
         let log = Self::begin(&*vfs, dir, &mut state)?;

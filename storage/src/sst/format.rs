@@ -20,12 +20,13 @@
 //!               10 made at, ms             11 oldest tombstone written at, ms (0: none, or not known)
 //!               12 blob file | bytes of its records that entries here refer to    (one field a blob file, ascending)
 //!               13 not 0: the largest key is the end of a range tombstone, and no key of the table itself
+//!               14 number of the keyspace | its name bytes         the manifest says it too; this is for who has lost it
 //! footer     := offset u64, length u32 each of top_index, properties, filter, range_block (length 0: there is none)
 //!               | crc u32 (file id, the fields before) | magic (8)                                   60 bytes
 //! ```
 
 use crate::coding::{Decoder, put_bytes, put_varint, seeded_crc};
-use crate::types::{FileId, Seqno};
+use crate::types::{FileId, KeyspaceId, Seqno};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -73,6 +74,8 @@ pub(crate) struct Properties {
     pub largest: Bytes,
     /// The largest key is the end of a range tombstone: the table reaches up to it, but does not have it.
     pub largest_is_end: bool,
+    /// Number and name of the keyspace, for who has no manifest.
+    pub keyspace: Option<(KeyspaceId, Bytes)>,
     /// User keys and values as they were added, neither prefix-compressed nor compressed; blob references count as values.
     pub raw_key_bytes: u64,
     pub raw_value_bytes: u64,
@@ -106,6 +109,11 @@ impl Properties {
             out.push(tag);
             put_bytes(&mut out, key);
         }
+        if let Some((id, name)) = &self.keyspace {
+            out.push(14);
+            put_varint(&mut out, u64::from(id.0));
+            put_bytes(&mut out, name);
+        }
         for (file, bytes) in &self.blob_bytes {
             out.push(12);
             put_varint(&mut out, file.0);
@@ -135,6 +143,10 @@ impl Properties {
                     properties.blob_bytes.insert(file, decoder.varint()?);
                 }
                 13 => properties.largest_is_end = decoder.varint()? != 0,
+                14 => {
+                    let id = KeyspaceId(decoder.varint_u32()?);
+                    properties.keyspace = Some((id, Bytes::copy_from_slice(decoder.bytes()?)));
+                }
                 _ => return None,
             }
         }
@@ -254,6 +266,7 @@ mod tests {
                 created_ms,
                 oldest_tombstone_ms,
                 largest_is_end: entries % 2 == 1,
+                keyspace: (entries % 3 == 1).then(|| (KeyspaceId(7), "name".into())),
                 blob_bytes: blobs.into_iter().map(|(file, bytes)| (FileId(file), bytes)).collect(),
             };
             prop_assert_eq!(Properties::decode(&properties.encode()), Some(properties));

@@ -3,7 +3,7 @@ use crate::error::ErrorKind;
 use crate::open_files::OpenFiles;
 use crate::options::TableCompression;
 use crate::ranges::{Fragments, RangeTombstone};
-use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
+use crate::types::{BlobRef, FileId, KeyspaceId, Kind, Seqno, Tag};
 use crate::vfs::MemVfs;
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -26,7 +26,13 @@ fn files(vfs: &MemVfs) -> Arc<OpenFiles> {
 }
 
 fn build(vfs: &MemVfs, model: &Model, block_bytes: usize, compression: TableCompression) {
-    let options = TableWriterOptions { block_bytes, compression, created_ms: 1, oldest_tombstone_ms: 1 };
+    let options = TableWriterOptions {
+        block_bytes,
+        compression,
+        keyspace: (KeyspaceId(1), "k".into()),
+        created_ms: 1,
+        oldest_tombstone_ms: 1,
+    };
     let mut writer = TableWriter::create(vfs, path(), FileId(3), options).unwrap();
     for ((key, seqno), value) in model {
         writer.add(key, Tag::new(Seqno(seqno.0), Kind::Value), value).unwrap();
@@ -148,6 +154,7 @@ fn a_table_under_another_number_is_refused() {
 fn properties_say_what_the_entries_refer_to() {
     let vfs = MemVfs::new();
     let options = TableWriterOptions {
+        keyspace: (KeyspaceId(1), "k".into()),
         block_bytes: 256,
         compression: TableCompression::None,
         created_ms: 1,
@@ -192,6 +199,7 @@ fn an_obsolete_table_goes_with_its_last_reader() {
 fn a_table_of_range_tombstones_only() {
     let vfs = MemVfs::new();
     let options = TableWriterOptions {
+        keyspace: (KeyspaceId(1), "k".into()),
         block_bytes: 256,
         compression: TableCompression::Lz4,
         created_ms: 1,

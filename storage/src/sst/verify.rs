@@ -197,6 +197,7 @@ impl Walk<'_> {
         counted.largest = self.last.take().map(|(key, _)| key.into()).unwrap_or_default();
         counted.count_ranges(&table.ranges);
         // What its entries do not show.
+        counted.keyspace = said.keyspace.clone();
         (counted.created_ms, counted.oldest_tombstone_ms) = (said.created_ms, said.oldest_tombstone_ms);
         if counted != *said {
             self.problem(table.footer.properties.offset, "its properties are not those of its entries");

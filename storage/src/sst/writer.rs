@@ -6,7 +6,7 @@ use super::format::{BlockHandle, Footer, HEADER_BYTES, Properties, encode_header
 use crate::error::{Error, Result};
 use crate::options::TableCompression;
 use crate::ranges::{Fragments, RangeTombstone};
-use crate::types::{BlobRef, FileId, Kind, Seqno, Tag};
+use crate::types::{BlobRef, FileId, KeyspaceId, Kind, Seqno, Tag};
 use crate::vfs::{Vfs, VfsFile};
 use bytes::Bytes;
 use std::path::PathBuf;
@@ -14,6 +14,8 @@ use std::path::PathBuf;
 pub(crate) struct TableWriterOptions {
     pub block_bytes: usize,
     pub compression: TableCompression,
+    /// Number and name of the keyspace.
+    pub keyspace: (KeyspaceId, Bytes),
     /// Wall time.
     pub created_ms: u64,
     /// When the oldest tombstone that may be added was written, at the earliest.
@@ -212,6 +214,7 @@ impl TableWriter {
             false => self.write_block(&top.finish(), TableCompression::None)?,
         };
         self.properties.created_ms = self.options.created_ms;
+        self.properties.keyspace = Some(self.options.keyspace.clone());
         if self.properties.tombstones + self.properties.range_tombstones > 0 {
             self.properties.oldest_tombstone_ms = self.options.oldest_tombstone_ms;
         }

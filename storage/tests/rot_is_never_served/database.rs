@@ -23,6 +23,8 @@ const BIN: Bin = Bin { class: 1, due_ms: 5 };
 const STREAMED: &[u8] = b"streamed";
 const STREAMED_BYTES: usize = 3 * (256 << 10) - 1000;
 
+/// All values that each key ever had.
+type Versions = BTreeMap<(&'static str, Vec<u8>), Vec<Vec<u8>>>;
 type Contents = BTreeMap<&'static str, BTreeMap<Vec<u8>, Vec<u8>>>;
 
 /// A database as the death of its process left it, and what it must answer.
@@ -30,6 +32,7 @@ pub struct Database {
     pub vfs: MemVfs,
     /// By the number of the log's batches that are there.
     states: Vec<Contents>,
+    versions: Versions,
     /// Where each batch of the log ends.
     pub batch_ends: Vec<u64>,
     /// So many batches of the log were synced, and are said to be by what was written after them.
@@ -76,6 +79,7 @@ struct Writer {
     db: Db,
     keyspaces: BTreeMap<&'static str, Keyspace>,
     contents: Contents,
+    versions: Versions,
 }
 
 impl Writer {
@@ -83,11 +87,21 @@ impl Writer {
         let db = Db::open_with(Arc::new(vfs.clone()), Path::new(DIR), options()).unwrap();
         let made = |name| (name, db.keyspace(name, keyspace_options(name)).unwrap());
         let keyspaces = NAMES.into_iter().map(made).collect();
-        Self { db, keyspaces, contents: NAMES.into_iter().map(|name| (name, BTreeMap::new())).collect() }
+        Self {
+            db,
+            keyspaces,
+            versions: Versions::new(),
+            contents: NAMES.into_iter().map(|name| (name, BTreeMap::new())).collect(),
+        }
     }
 
     fn put(&mut self, batch: &mut WriteBatch, name: &'static str, key: &[u8], value: Vec<u8>) {
         batch.put(&self.keyspaces[name], key.to_vec(), value.clone());
+        self.know(name, key, value);
+    }
+
+    fn know(&mut self, name: &'static str, key: &[u8], value: Vec<u8>) {
+        self.versions.entry((name, key.to_vec())).or_default().push(value.clone());
         self.contents.get_mut(name).unwrap().insert(key.to_vec(), value);
     }
 
@@ -101,7 +115,7 @@ impl Writer {
         let files = &self.keyspaces["files"];
         let blob = self.db.append_blob(files, BIN, key, &value, compression).unwrap();
         batch.put_blob(files, key.to_vec(), &blob);
-        self.contents.get_mut("files").unwrap().insert(key.to_vec(), value);
+        self.know("files", key, value);
     }
 
     fn fill(&mut self, round: usize, keys: usize) {
@@ -126,11 +140,13 @@ impl Writer {
     }
 
     fn ingest(&mut self, entries: usize) {
-        let mut ingest = self.db.ingest(&self.keyspaces["loaded"]).unwrap();
+        let keyspace = self.keyspaces["loaded"].clone();
+        let db = self.db.clone();
+        let mut ingest = db.ingest(&keyspace).unwrap();
         for n in 0..entries {
             let (key, value) = (format!("load{n:03}").into_bytes(), value(n, 7, 30));
             ingest.put(&key, &value).unwrap();
-            self.contents.get_mut("loaded").unwrap().insert(key, value);
+            self.know("loaded", &key, value);
         }
         ingest.finish().unwrap();
     }
@@ -177,7 +193,8 @@ impl Database {
             batch_ends.push(vfs.bytes(&log).unwrap().len() as u64);
         }
         assert_eq!(newest_log(), log);
-        Self { vfs: vfs.kill(), states, batch_ends, vouched: 2, log }
+        let versions = writer.versions;
+        Self { vfs: vfs.kill(), states, versions, batch_ends, vouched: 2, log }
     }
 
     /// The database's own files, with their lengths.
@@ -185,6 +202,55 @@ impl Database {
         let names = self.vfs.list(Path::new(DIR)).unwrap();
         let paths = names.iter().map(|name| Path::new(DIR).join(name));
         paths.map(|path| (path.clone(), self.vfs.bytes(&path).unwrap().len())).collect()
+    }
+
+    /// Salvages a damaged copy and looks at what came of it: gives the report, and the keys that are missing.
+    ///
+    /// Each key must have a value that it once had; if nothing is said to be lost, all of them the right one, and no others be there.
+    pub fn salvage(&self, vfs: &MemVfs, case: &str) -> (SalvageReport, usize) {
+        let before: Vec<_> = self.files_of(vfs);
+        let report = Db::salvage(Arc::new(vfs.clone()), Path::new(DIR), Path::new("saved"), |_| {}).unwrap();
+        assert!(self.files_of(vfs) == before, "{case}: salvaging changed the database");
+        let db = Db::open_with(Arc::new(vfs.clone()), Path::new("saved"), options()).unwrap();
+        assert!(db.verify().unwrap().is_sound(), "{case}");
+        let step = db.keyspace("plain", KeyspaceOptions::default()).unwrap().get(STEP).unwrap();
+        let expected = &self.states[step.map_or(0, |step| usize::from(step[0]))];
+        let (mut missing, mut right, mut others) = (0, 0, 0);
+        for (name, contents) in expected {
+            let keyspace = db.keyspace(name, KeyspaceOptions::default()).unwrap();
+            missing += contents
+                .keys()
+                .filter(|key| {
+                    keyspace.blob_ref(key).unwrap().is_none() && keyspace.get(key).unwrap().is_none()
+                })
+                .count();
+            for entry in keyspace.range(..) {
+                let entry = entry.unwrap();
+                let (key, value) = (entry.key().to_vec(), entry.value().unwrap());
+                if contents.get(&key).is_some_and(|expected| value == expected[..]) {
+                    right += 1;
+                    continue;
+                }
+                others += 1;
+                let once = self
+                    .versions
+                    .get(&(*name, key.clone()))
+                    .is_some_and(|all| all.iter().any(|old| value == old[..]));
+                assert!(once, "{case}: a value that {name}/{} never had", key.escape_ascii());
+            }
+        }
+        if report.losses_total == 0 {
+            assert!(
+                missing == 0 && others == 0,
+                "{case}: {missing} missing, {others} others, {right} right: {report:?}"
+            );
+        }
+        (report, missing)
+    }
+
+    fn files_of(&self, vfs: &MemVfs) -> Vec<(String, Vec<u8>)> {
+        let names = vfs.list(Path::new(DIR)).unwrap().into_iter().filter(|name| name != "LOCK");
+        names.map(|name| (name.clone(), vfs.bytes(&Path::new(DIR).join(name)).unwrap())).collect()
     }
 
     /// Opens a damaged copy and reads all of it, several ways.

@@ -303,6 +303,52 @@ fn ranges_of_a_larger_database_zeroed_overwritten_or_moved_are_an_error() {
     tally.print("damaged ranges");
 }
 
+/// Of one flipped bit, salvaging loses what stands there and nothing else; each seventh byte by default, all in long runs.
+#[test]
+fn what_one_flipped_bit_leaves_is_salvaged() {
+    let database = Database::make(1);
+    let files = database.files();
+    let every = if is_long() { 1 } else { 7 };
+    let all = files.iter().flat_map(|(path, len)| (0..*len).map(|at| (&**path, at)));
+    let cases: Vec<(&Path, usize)> = all.step_by(every).collect();
+    let (whole, lost, keys) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    each(&cases, |(path, at)| {
+        let case = format!("byte {at} of {}", path.display());
+        let rotten = database.vfs.kill();
+        rotten.damage(path, |bytes| bytes[*at] ^= 1 << (at % 8)).unwrap();
+        let (report, missing) = database.salvage(&rotten, &case);
+        // A block of the smallest tables holds all of their keys.
+        assert!(missing <= 5, "{case}: {missing} keys are lost: {:?}", report.losses);
+        let names_manifest = path.to_string_lossy().contains("MANIFEST") || path.ends_with("CURRENT");
+        assert!(missing == 0 || !names_manifest, "{case}: {missing} keys are lost");
+        let is_elsewhere = |loss: &Loss| loss.file.as_deref() != Some(*path);
+        assert!(!report.losses.iter().any(is_elsewhere) || names_manifest, "{case}: {:?}", report.losses);
+        if report.losses_total == 0 { &whole } else { &lost }.fetch_add(1, Ordering::Relaxed);
+        keys.fetch_add(missing, Ordering::Relaxed);
+    });
+    println!(
+        "salvaged: {} tried: {whole:?} copied whole, {lost:?} with losses, of {keys:?} keys in all",
+        cases.len()
+    );
+}
+
+#[test]
+fn what_lost_cut_or_swapped_files_leave_is_salvaged() {
+    let database = Database::make(1);
+    let mut cases = changes_of_files(&database);
+    for (path, len) in database.files() {
+        for at in (0..len).step_by(if is_long() { 1 } else { 41 }) {
+            let cut = database.vfs.kill();
+            cut.damage(&path, |bytes| bytes.truncate(at)).unwrap();
+            cases.push((format!("{} cut at {at}", path.display()), path.clone(), cut));
+        }
+    }
+    each(&cases, |(case, _, changed)| {
+        let (report, missing) = database.salvage(changed, case);
+        assert!(missing == 0 || report.losses_total > 0, "{case}: {missing} keys are lost without a word");
+    });
+}
+
 /// Whoever is to salvage it must find what the first failure found, not the traces of each attempt.
 #[test]
 fn a_database_that_cannot_be_opened_stays_as_it_is() {

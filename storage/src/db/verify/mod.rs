@@ -342,7 +342,7 @@ fn check_order(tree: &Tree) -> Result<()> {
 }
 
 /// A key for a person: its text, with what is no text escaped.
-fn show_key(key: &[u8]) -> String {
+pub(super) fn show_key(key: &[u8]) -> String {
     let shown = key.get(..64).unwrap_or(key);
     format!("'{}'{}", shown.escape_ascii(), if shown.len() < key.len() { "…" } else { "" })
 }
