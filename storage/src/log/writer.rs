@@ -109,7 +109,8 @@ impl LogWriter {
         if let Err(source) = written {
             self.buffer.clear();
             self.position = begin;
-            let usable = self.log.file.truncate(begin).is_ok();
+            // Synced: what was refused must not come back with a power loss, in front of what is written next.
+            let usable = self.log.file.truncate(begin).and_then(|()| self.log.file.sync()).is_ok();
             return Err(AppendError { usable, error: Error::io("write", &self.log.path, source) });
         }
         self.log.written.store(self.position, Ordering::Release);

@@ -94,7 +94,7 @@ fn watched(vfs: &MemVfs, act: impl Fn(&MemVfs, u64) + Send + Sync + 'static) -> 
 }
 
 /// A panic is a failure like any other, so that it is told with its point.
-fn guarded<T>(check: impl FnOnce() -> std::result::Result<T, String>) -> std::result::Result<T, String> {
+pub fn guarded<T>(check: impl FnOnce() -> std::result::Result<T, String>) -> std::result::Result<T, String> {
     catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         Err(format!(

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod crash;
+mod fault;
 mod model;
 mod workload;
 
@@ -44,8 +45,27 @@ fn crashes_at_every_call_lose_nothing() {
     assert_none(&failures);
 }
 
+/// One fault a run, of each kind, at the first and the last call that it can meet and at some between; or at all.
+#[test]
+fn faults_at_any_call_are_told_or_change_nothing() {
+    let failures = Failures::default();
+    let tried = fault::run_all(if is_long() { u64::MAX } else { 5 }, &failures);
+    for (kind, runs) in &tried {
+        println!("{kind}: {runs} faults");
+    }
+    println!("{} faults in all", tried.iter().map(|(_, runs)| runs).sum::<u64>());
+    assert_none(&failures);
+}
+
 /// The calls of a script.
+#[derive(Clone, Default)]
 struct Trace(Arc<Mutex<Vec<(VfsCall, String)>>>);
+
+impl Trace {
+    fn calls(&self) -> Vec<(VfsCall, String)> {
+        self.0.lock().unwrap().clone()
+    }
+}
 
 impl VfsHooks for Trace {
     fn before(&self, call: VfsCall, path: &Path) -> io::Result<()> {
@@ -59,11 +79,9 @@ impl VfsHooks for Trace {
 fn a_script_makes_the_same_calls_each_time() {
     for (name, script) in WORKLOADS {
         let trace = || {
-            let calls = Arc::new(Mutex::new(Vec::new()));
-            let vfs = MemVfs::new().hooked(Trace(calls.clone()));
-            script(&mut Run::new(&vfs, false)).unwrap();
-            let calls = calls.lock().unwrap();
-            calls.clone()
+            let calls = Trace::default();
+            script(&mut Run::new(&MemVfs::new().hooked(calls.clone()), false)).unwrap();
+            calls.calls()
         };
         let (first, second) = (trace(), trace());
         let differs = first.iter().zip(&second).position(|(a, b)| a != b);

@@ -70,6 +70,13 @@ impl History {
         inner.states.push(Arc::new(state));
     }
 
+    /// The database was opened, and this is what it holds: no other state is possible any more.
+    pub fn begin_with(&self, state: State) {
+        let mut inner = self.lock();
+        inner.states = vec![Arc::new(state)];
+        (inner.acknowledged, inner.durable) = (0, 0);
+    }
+
     pub fn acknowledge(&self, durability: Durability) {
         let mut inner = self.lock();
         inner.acknowledged = inner.states.len() - 1;

@@ -1,6 +1,6 @@
 //! Scripts: the same calls, in the same order, each time. No thread runs beside them, and the clock stands still.
 
-use crate::model::{History, State, Values, digest};
+use crate::model::{History, State, Values, contents, digest};
 use patina_storage::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +11,10 @@ pub const COPY: &str = "copy";
 const STREAM_BYTES: usize = (256 << 10) + 700;
 
 pub fn options() -> Options {
+    options_at(ManualClock::new(1_000_000))
+}
+
+fn options_at(clock: ManualClock) -> Options {
     Options {
         memtable_bytes: 4 << 10,
         sealed_memtables_max: 1,
@@ -23,7 +27,7 @@ pub fn options() -> Options {
         blob_file_bytes: 4 << 10,
         open_bins_max: 2,
         background_threads: 0,
-        clock: Arc::new(ManualClock::new(1_000_000)),
+        clock: Arc::new(clock),
         ..Options::default()
     }
 }
@@ -49,9 +53,16 @@ pub struct Run {
     pub history: History,
     /// Goes on after a step that failed; else the script ends there.
     goes_on: bool,
+    /// Moves on when something fails, so that it is tried again.
+    clock: ManualClock,
     /// What failed.
     pub errors: Vec<Error>,
+    /// What was read and should not have been there.
+    pub wrong: Vec<String>,
 }
+
+/// What failed rests for at most so long.
+const REST_MS: u64 = 5_000;
 
 /// Bytes that do not compress.
 fn noise(seed: u32, len: usize) -> Vec<u8> {
@@ -77,12 +88,21 @@ fn put(state: &mut State, keyspace: &str, key: &str, value: &[u8]) {
 
 impl Run {
     pub fn new(vfs: &MemVfs, goes_on: bool) -> Self {
-        Self { vfs: vfs.clone(), db: None, history: History::default(), goes_on, errors: Vec::new() }
+        Self {
+            vfs: vfs.clone(),
+            db: None,
+            history: History::default(),
+            goes_on,
+            clock: ManualClock::new(1_000_000),
+            errors: Vec::new(),
+            wrong: Vec::new(),
+        }
     }
 
     fn judge(&mut self, outcome: Result<()>) -> Result<()> {
         match outcome {
             Err(error) if self.goes_on => {
+                self.clock.advance_ms(REST_MS);
                 self.errors.push(error);
                 Ok(())
             }
@@ -98,9 +118,7 @@ impl Run {
         call: impl FnOnce(&Db) -> Result<()>,
     ) -> Result<()> {
         let Some(db) = self.db.clone() else { return Ok(()) };
-        self.history.begin(change);
-        let outcome = call(&db);
-        settle_write(&db, &self.history, durability, outcome.is_ok());
+        let outcome = recorded(&db, &self.history, durability, change, || call(&db));
         self.judge(outcome)
     }
 
@@ -115,11 +133,38 @@ impl Run {
     }
 
     fn open(&mut self) -> Result<()> {
-        let opened = open_in(&self.vfs, DIR).map(|db| self.db = Some(db));
-        self.judge(opened)
+        let options = options_at(self.clock.clone());
+        let opened = Db::open_with(Arc::new(self.vfs.clone()), Path::new(DIR), options);
+        let opened = opened.map(|db| self.db = Some(db));
+        self.judge(opened)?;
+        // Of a write of which nobody knew whether it was there it is known now.
+        if let Some(found) = self.look()? {
+            self.history.begin_with(found);
+        } else {
+            self.db = None;
+        }
+        Ok(())
+    }
+
+    /// Reads everything. What could not be read is read again: an error must not be remembered as an answer.
+    fn look(&mut self) -> Result<Option<State>> {
+        let Some(db) = self.db.clone() else { return Ok(None) };
+        let mut found = contents(&db);
+        if let Err(error) = found {
+            self.judge(Err(error))?;
+            found = contents(&db);
+        }
+        match found {
+            Ok(found) => {
+                self.wrong.extend(self.history.visible().check(&found).err());
+                Ok(Some(found))
+            }
+            Err(error) => self.judge(Err(error)).map(|()| None),
+        }
     }
 
     fn close(&mut self) -> Result<()> {
+        self.look()?;
         let Some(db) = self.db.take() else { return Ok(()) };
         let closed = db.close();
         if closed.is_ok() {
@@ -151,13 +196,23 @@ impl Run {
     }
 }
 
-/// A write that was refused leaves no trace; of one after which the database is read-only nobody knows.
-fn settle_write(db: &Db, history: &History, durability: Durability, is_ok: bool) {
-    match is_ok {
-        true => history.acknowledge(durability),
-        false if db.stats().read_only.is_some() => {}
-        false => history.refuse(),
+/// A write that is refused leaves no trace. Of one after which the database is read-only nobody knows.
+fn recorded<T>(
+    db: &Db,
+    history: &History,
+    durability: Durability,
+    change: impl FnOnce(&mut State),
+    call: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    let was_read_only = db.stats().read_only.is_some();
+    history.begin(change);
+    let outcome = call();
+    match &outcome {
+        Ok(_) => history.acknowledge(durability),
+        Err(_) if !was_read_only && db.stats().read_only.is_some() => {}
+        Err(_) => history.refuse(),
     }
+    outcome
 }
 
 /// Puts, deletions of both kinds, batches and transactions in two keyspaces, through flushes and merges.
@@ -251,17 +306,16 @@ impl BinOwner for Halver {
 
     fn commit(&self, (key, seqno): Self::Plan, blobs: &[PendingBlob]) -> Result<bool> {
         let Some(bytes) = halved(&key) else { return Ok(false) };
-        self.history.begin(|state| {
+        let change = |state: &mut State| {
             values(state, "blobs").insert(key.to_vec(), digest(&bytes));
             values(state, "notes").insert(key.to_vec(), digest(b"halved"));
-        });
+        };
         let mut batch = self.db.batch();
         batch.require_version(&self.blobs, key.clone(), seqno);
         batch.put(&self.notes, key.clone(), "halved");
-        batch.put_blob(&self.blobs, key, &blobs[0]);
-        let outcome = self.db.write(batch, Durability::Buffered);
-        settle_write(&self.db, &self.history, Durability::Buffered, outcome.is_ok());
-        outcome.map(|_| true)
+        batch.put_blob(&self.blobs, key.clone(), &blobs[0]);
+        let write = || self.db.write(batch, Durability::Buffered).map(|_| true);
+        recorded(&self.db, &self.history, Durability::Buffered, change, write)
     }
 }
 
