@@ -6,15 +6,26 @@ use std::ops::{Bound, RangeBounds};
 
 pub const KEYSPACES: usize = 2;
 
-/// A value in eight bytes: a number that no other value has, and a length.
+/// A value in eight bytes: a number that no other value has, whether it is long, and a length.
 pub type ValueId = u64;
 pub const VALUE_BYTES_MAX: u64 = (1 << 14) - 1;
+/// A value that is streamed, as it does not fit into one chunk, is so much longer.
+pub const LONG_VALUE: ValueId = 1 << 14;
+const LONG_BYTES: u64 = 270_000;
+pub const FIRST_NUMBER_BIT: u32 = 15;
 
 /// The bytes of a value: its number, then bytes that depend on it.
 pub fn value(id: ValueId) -> Vec<u8> {
-    let len = (id & VALUE_BYTES_MAX).max(8) as usize;
-    let filler = (8..len).map(|at| (id >> 14).wrapping_mul(31).wrapping_add(at as u64 / 5) as u8);
-    id.to_le_bytes().into_iter().chain(filler).collect()
+    // Runs of equal bytes, longer ones in a long value, which would take too long to make otherwise.
+    let (long_bytes, run) = if id & LONG_VALUE == 0 { (0, 5) } else { (LONG_BYTES, 1000) };
+    let len = (long_bytes + (id & VALUE_BYTES_MAX)).max(8) as usize;
+    let mut bytes = id.to_le_bytes().to_vec();
+    while bytes.len() < len {
+        let at = bytes.len();
+        let filler = (id >> FIRST_NUMBER_BIT).wrapping_mul(31).wrapping_add(at as u64 / 5) as u8;
+        bytes.resize(len.min(at + run), filler);
+    }
+    bytes
 }
 
 /// The number in a value, which must be whole.
@@ -40,6 +51,11 @@ pub enum Op {
         keyspace: usize,
         start: Key,
         end: Key,
+    },
+    /// What was ingested: one write of many keys.
+    Load {
+        keyspace: usize,
+        entries: Entries,
     },
 }
 
@@ -130,6 +146,9 @@ impl History {
                     Op::RemoveRange { keyspace, start, end } => {
                         let range = self.keyspaces[*keyspace].range_mut(start.clone()..end.clone());
                         range.for_each(|(_, versions)| versions.push((seqno, None)));
+                    }
+                    Op::Load { keyspace, entries } => {
+                        entries.iter().for_each(|(key, id)| self.set(*keyspace, key, seqno, Some(*id)));
                     }
                 }
             }

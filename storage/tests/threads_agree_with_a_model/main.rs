@@ -59,7 +59,7 @@ fn option_sets() -> Vec<OptionSet> {
     };
     let set = |options: &Options, a, b| OptionSet { options: options.clone(), keyspaces: [a, b] };
     let plain = keyspace(Lz4, None);
-    vec![
+    let sets = vec![
         set(&tiny, plain, plain),
         set(&tiny, keyspace(Raw, None), keyspace(Zstd, None)),
         set(&tiny, keyspace(Raw, Some(64)), keyspace(Lz4, Some(300))),
@@ -92,7 +92,18 @@ fn option_sets() -> Vec<OptionSet> {
             keyspace(Raw, Some(64)),
         ),
         set(&Options::default(), KeyspaceOptions::default(), keyspace(Lz4, Some(4096))),
-    ]
+    ];
+    // Merges in parts, and several at once; or all by one thread.
+    let threads = |n: usize| match n {
+        0 | 4 | 7 => 4,
+        5 | 8 => 1,
+        _ => tiny.background_threads,
+    };
+    let with_threads = |(n, OptionSet { options, keyspaces })| {
+        let options = Options { background_threads: threads(n), ..options };
+        OptionSet { options, keyspaces }
+    };
+    sets.into_iter().enumerate().map(with_threads).collect()
 }
 
 type Keys = [Keyspace; KEYSPACES];

@@ -122,11 +122,14 @@ impl<'a> Worker<'a> {
     fn step(&mut self) {
         match self.rng.below(100) {
             0..25 => self.write(),
-            25..32 => self.blob(),
+            25..31 => self.blob(),
+            31 => self.stream(),
             32..38 => self.update(),
             38..42 => self.transaction(),
-            42..46 => self.update_if_unchanged(),
-            46..62 => self.get_now(),
+            42..45 => self.update_if_unchanged(),
+            45..47 => self.ingest(),
+            47 => self.temporary_keyspace(),
+            48..62 => self.get_now(),
             62..69 => self.get_at(),
             69..72 => self.multi_get(),
             72..88 => self.scan(),
@@ -145,7 +148,11 @@ impl<'a> Worker<'a> {
             1..5 => self.rng.below(700),
             _ => self.rng.below(60),
         };
-        self.values.fetch_add(1, Ordering::Relaxed) << 14 | bytes.max(8)
+        self.numbered(bytes.max(8))
+    }
+
+    fn numbered(&mut self, bytes: u64) -> ValueId {
+        self.values.fetch_add(1, Ordering::Relaxed) << FIRST_NUMBER_BIT | bytes
     }
 
     fn keyspace(&mut self) -> usize {
@@ -232,6 +239,78 @@ impl<'a> Worker<'a> {
         let mut batch = self.db.batch();
         batch.put_blob(handle, key.clone(), &blob);
         self.commit(batch, vec![Op::Set { keyspace, key, id: Some(id) }], Vec::new());
+    }
+
+    /// A blob that is written chunk by chunk; now and then it is given up.
+    fn stream(&mut self) {
+        let (keyspace, key) = (self.keyspace(), key(&mut self.rng));
+        let len = self.rng.below(VALUE_BYTES_MAX);
+        let id = self.numbered(len) | LONG_VALUE;
+        let bin = Bin { class: keyspace as u8, due_ms: self.rng.below(4) };
+        let handle = &self.keyspaces[keyspace];
+        let mut writer = self.db.blob_writer(handle, bin, Compression::Fast);
+        for piece in value(id).chunks(100_000) {
+            writer.append(piece).unwrap();
+        }
+        if self.rng.one_in(4) {
+            return;
+        }
+        let blob = writer.finish(&key).unwrap();
+        let mut batch = self.db.batch();
+        batch.put_blob(handle, key.clone(), &blob);
+        self.commit(batch, vec![Op::Set { keyspace, key, id: Some(id) }], Vec::new());
+    }
+
+    /// Sorted entries, durable and visible at once.
+    fn ingest(&mut self) {
+        let keyspace = self.keyspace();
+        let mut entries = BTreeMap::new();
+        let (few, first) = (self.rng.one_in(2), key(&mut self.rng));
+        for _ in 0..1 + self.rng.below(12) {
+            let key =
+                if few { [&first[..], &[self.rng.below(9) as u8]].concat() } else { key(&mut self.rng) };
+            entries.insert(key, self.new_value());
+        }
+        let mut ingest = self.db.ingest(&self.keyspaces[keyspace]).unwrap();
+        for (key, id) in &entries {
+            ingest.put(key, &value(*id)).unwrap();
+        }
+        let last = ingest.finish().map(|report| report.seqno);
+        let entries = entries.into_iter().collect();
+        self.committed(last, Durability::Sync, vec![Op::Load { keyspace, entries }], Vec::new());
+    }
+
+    /// A keyspace that nobody else knows comes and goes, beside whatever the others have the pool do.
+    fn temporary_keyspace(&mut self) {
+        let name = format!("temporary-{:x}", self.rng.next());
+        let options = self.keyspaces[self.rng.below(KEYSPACES as u64) as usize].options().unwrap();
+        let mut expected = BTreeMap::new();
+        let temporary = self.db.keyspace(&name, options).unwrap();
+        let entries = |snapshot: &Snapshot| -> Entries {
+            let entries = snapshot.range(&temporary, ..).map(|entry| entry.unwrap());
+            entries.map(|entry| (entry.key().to_vec(), value_id(&entry.value().unwrap()))).collect()
+        };
+        for _ in 0..1 + self.rng.below(3) {
+            let mut batch = self.db.batch();
+            for _ in 0..20 {
+                let (key, id) = (key(&mut self.rng), self.new_value());
+                batch.put(&temporary, key.clone(), value(id));
+                expected.insert(key, id);
+            }
+            self.db.write(batch, Durability::Buffered).unwrap();
+            if self.rng.one_in(2) {
+                self.db.flush().unwrap();
+            }
+        }
+        let before = self.db.snapshot();
+        let expected: Entries = expected.into_iter().collect();
+        assert_eq!(entries(&before), expected, "{name}");
+        self.db.drop_keyspace(&temporary).unwrap();
+        assert_eq!(temporary.get(b"").unwrap_err().kind(), ErrorKind::KeyspaceDropped);
+        let again = self.db.keyspace(&name, options).unwrap();
+        assert_eq!(again.range(..).count(), 0, "{name} came back");
+        self.db.drop_keyspace(&again).unwrap();
+        assert_eq!(entries(&before), expected, "{name}, after it was dropped");
     }
 
     /// Reads a key, and writes it again if nobody did meanwhile; another key changes with it.
