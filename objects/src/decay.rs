@@ -2,11 +2,12 @@
 //!
 //! A round first writes the accesses that wait in memory, then moves the decay clock, then visits objects: those whose
 //! entry of the due index has come, or all of them when it is forced. What has bytes is moved by compacting the blob
-//! file it lies in (see [`owner`]); purging and forgetting are plain batches. Last, blob files that are mostly garbage
-//! are compacted.
+//! file it lies in (see [`owner`]); purging and forgetting are plain batches. A natural round then takes the least wanted of
+//! who exceeds a budget (see [`by_budget`]). Last, blob files that are mostly garbage are compacted.
 //!
 //! One round at a time. Reads and writes go on meanwhile, and win: whatever changed under a transition is left alone.
 
+mod by_budget;
 mod commit;
 mod course;
 mod dry_run;
@@ -43,12 +44,13 @@ impl ObjectStore {
         let now = inner.advance_decay_clock(options.now)?;
         let snapshot = inner.db.snapshot();
         let mode = if options.force { Mode::Forced { since: snapshot.seqno() } } else { Mode::Natural };
-        let round = Round::new(inner, now, mode, options);
+        let mut round = Round::new(inner, now, mode, options);
         if options.force {
             round.forced(&snapshot)?;
             round.drop_originals()?
         } else {
-            round.natural()?
+            round.natural()?;
+            round.keep_budgets()?
         }
         drop(snapshot);
         garbage::collect(inner, now, round.moved())?;

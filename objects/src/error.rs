@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Held,
     /// The name is taken: choose another one or delete the object there.
     Exists,
+    /// A budget is used up, and its owner wants writes refused then: make room or raise it.
+    OverBudget,
     /// An argument is wrong: fix it; nothing was changed.
     InvalidArgument,
     /// The clock went further forward than is plausible: confirm it, or set it right.

@@ -44,6 +44,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod budget;
 mod chain;
 mod clock;
 mod decay;
@@ -64,6 +65,10 @@ mod touches;
 mod transform;
 mod types;
 
+pub use budget::{
+    Blocked, BlockedObject, Budget, BudgetPlace, BudgetReport, BudgetStatus, NextStep, Protection, Step,
+    Victims,
+};
 pub use clock::{Clock, ManualClock, Timestamp, days};
 pub use due::{DueTime, Life, due_times};
 pub use error::{Error, ErrorKind, Result};

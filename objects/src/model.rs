@@ -1,5 +1,6 @@
 //! What goes in and out of the store: options, descriptions of objects, history rows, reports.
 
+use crate::budget::{BudgetPlace, BudgetReport};
 use crate::clock::{Timestamp, days};
 use crate::due::DueTime;
 use crate::transform::{CodecTransform, Transform};
@@ -160,6 +161,8 @@ pub struct ObjectInfo {
     pub progress: f64,
     /// Why its last transition failed.
     pub error: Option<String>,
+    /// Whether its original is to be kept at the first loss, whatever the policy says.
+    pub keep_original: bool,
 }
 
 /// Which objects to list. An empty filter is all of them, by id.
@@ -294,6 +297,8 @@ pub struct TickReport {
     pub files_compacted: u64,
     /// More is due than [`StoreOptions::degraded_bytes_per_hour_max`] lets go in this hour.
     pub limit_reached: bool,
+    /// The budgets that were exceeded, and what came of it.
+    pub budgets: Vec<BudgetReport>,
 }
 
 /// A transition that a tick would make; from a stage to itself if only the kept original goes.
@@ -313,6 +318,8 @@ pub struct PlannedMove {
     pub bytes_before: u64,
     /// Bytes on disk after, from the usual ratio of the type and stage; the transform is not run.
     pub bytes_after_estimate: u64,
+    /// Fidelity after, as usual for the type and stage.
+    pub fidelity_after_estimate: f64,
     /// Why, for a person.
     pub reason: String,
 }
@@ -335,6 +342,8 @@ pub struct ForecastDay {
     pub at: Timestamp,
     /// What arrives at each stage, by its number; bytes after are estimates.
     pub by_stage: [StageMoves; 5],
+    /// How many of these go for the sake of a budget, by stage.
+    pub for_budgets: [u64; 5],
     /// Kept originals that go.
     pub originals_dropped: u64,
     /// Rows of purged objects that go.
@@ -356,8 +365,10 @@ pub struct Explanation {
     pub dues: Vec<DueTime>,
     /// Every reason for which nothing happens now.
     pub blocked_by: Vec<String>,
-    /// What happens and when, if nobody reads or changes it: moves, and the end of a kept original.
+    /// What happens and when, if nobody reads or changes it: moves, and the end of a kept original. Budgets not counted.
     pub course: Vec<(Timestamp, PlannedMove)>,
+    /// Where it stands in the queue of each budget that concerns it.
+    pub budgets: Vec<BudgetPlace>,
 }
 
 /// Objects, bytes and heat of one group.

@@ -7,6 +7,7 @@
 //! tick either; stages only rise; a late object goes to its deepest due stage at once, but to purged only when no other
 //! stage is left before it.
 
+use crate::budget::Protection;
 use crate::clock::Timestamp;
 use crate::due::{DueTime, due_times};
 use crate::heat::Effective;
@@ -140,6 +141,49 @@ impl Subject<'_> {
             None => Forced::Gain { progress },
             Some(&to) => Forced::Move { to, progress: (progress - steps as f64).max(0.0) },
         }
+    }
+
+    /// What keeps the object from getting smaller for a budget's sake.
+    pub(crate) fn protection(&self, now: Timestamp) -> Option<Protection> {
+        let (row, policy) = (self.row, self.policy);
+        let would_keep = (row.keep_original || policy.keep_original) && !policy.restore_window.is_zero();
+        if row.standing_holds(now).next().is_some() {
+            Some(Protection::Held)
+        } else if row.pinned {
+            Some(Protection::Pinned)
+        } else if Timestamp(row.created_at_ms).after(policy.min_retention) > now {
+            Some(Protection::Retention)
+        } else if row.at_floor {
+            Some(Protection::Floor)
+        } else if row.attempts >= ATTEMPTS_MAX || Timestamp(row.retry_at_ms) > now {
+            Some(Protection::Failing)
+        } else if Timestamp(row.stage_entered_ms).after(policy.min_dwell) > now {
+            Some(Protection::Dwell)
+        } else if row.is_original() && row.original().is_none() && would_keep {
+            Some(Protection::Original)
+        } else {
+            None
+        }
+    }
+
+    /// The stages that a budget may take an unprotected object to: those of its policy that are still ahead. The purge is a
+    /// step of its own, after all others and after the grace.
+    pub(crate) fn stages_for_budget(&self, now: Timestamp) -> Result<Vec<Stage>, Protection> {
+        let stage = self.row.stage();
+        let mut ahead: Vec<Stage> = Stage::ALL.into_iter().filter(|next| *next > stage).collect();
+        ahead.retain(|next| self.policy.after(*next).is_some());
+        if ahead.first() != Some(&Stage::Purged) {
+            ahead.retain(|next| *next != Stage::Purged);
+            return if ahead.is_empty() { Err(Protection::LastStage) } else { Ok(ahead) };
+        }
+        if self.policy.fidelity_floor > 0.0 {
+            return Err(Protection::Floor);
+        }
+        let dwell = self.policy.min_dwell.max(self.policy.grace);
+        if Timestamp(self.row.stage_entered_ms).after(dwell) > now {
+            return Err(Protection::Dwell);
+        }
+        Ok(ahead)
     }
 
     /// The stages that a move to `to` may fall back to when `to` would go below the fidelity floor: those of the policy

@@ -207,6 +207,24 @@ pub(crate) struct SpentRow {
     pub bytes: u64,
 }
 
+/// The budgets that are set.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct BudgetsRow {
+    #[prost(message, repeated, tag = "1")]
+    pub budgets: Vec<BudgetRow>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct BudgetRow {
+    /// `None` is the whole database.
+    #[prost(string, optional, tag = "1")]
+    pub tenant: Option<String>,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    #[prost(bool, tag = "3")]
+    pub refuse_writes: bool,
+}
+
 /// A row as it goes to disk.
 pub(crate) fn encode<M: Message>(row: &M) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(row.encoded_len() + 1);

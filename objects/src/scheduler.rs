@@ -6,6 +6,8 @@
 //! keeps it within its share of the processor. What is due but could not be moved (the hour's limit, somebody who was
 //! quicker, a file that is being written) is looked at again after `look_every`, not at once.
 //!
+//! A budget that puts may have exceeded is reason for a round too, though nothing is due.
+//!
 //! An error does not end it: it is kept for [`Scheduler::status`], and the pause doubles with each further one. A clock
 //! under suspicion is such an error, so decay stays paused until the clock is confirmed.
 //!
@@ -67,7 +69,7 @@ impl SchedulerOptions {
 /// What a scheduler has done and is about to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SchedulerStatus {
-    /// Whether somebody paused it.
+    /// Whether somebody paused it, or decay for everybody ([`ObjectStore::set_decay_paused`]).
     pub paused: bool,
     /// Whether a round is under way.
     pub working: bool,
@@ -90,17 +92,30 @@ struct State {
     woken: bool,
 }
 
+/// What a scheduler and those who want something of it share.
 #[derive(Default)]
-struct Shared {
+pub(crate) struct Bell {
     state: Mutex<State>,
     changed: Condvar,
     /// Ends the round that is under way.
     stop_round: AtomicBool,
 }
 
+impl Bell {
+    /// Lets it look at once what there is to do, or end what it does if decay is `paused`.
+    pub(crate) fn ring(&self, paused: bool) {
+        self.state.lock().woken = true;
+        if paused {
+            self.stop_round.store(true, Ordering::Relaxed);
+        }
+        self.changed.notify_all();
+    }
+}
+
 /// Decays by itself until it is stopped or dropped. See [`ObjectStore::start_scheduler`].
 pub struct Scheduler {
-    shared: Arc<Shared>,
+    shared: Arc<Bell>,
+    paused_for_all: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -132,12 +147,14 @@ impl ObjectStore {
     /// [`crate::ErrorKind::InvalidArgument`] with every problem of the options; the system's, if it gives no thread.
     pub fn start_scheduler(&self, options: SchedulerOptions) -> Result<Scheduler> {
         options.validate()?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Bell::default());
+        self.inner.schedulers.lock().push(Arc::downgrade(&shared));
         let worker = Worker { store: self.clone(), options, shared: Arc::clone(&shared) };
         let thread = std::thread::Builder::new().name("patina-decay".to_owned()).spawn(move || worker.run());
         let thread = thread
             .map_err(|error| Error::invalid(format!("the system gives no thread to decay on: {error}")))?;
-        Ok(Scheduler { shared, thread: Some(thread) })
+        let paused_for_all = Arc::clone(&self.inner.paused);
+        Ok(Scheduler { shared, paused_for_all, thread: Some(thread) })
     }
 
     /// When the due index has its next entry: nothing decays by itself before.
@@ -166,13 +183,14 @@ impl Scheduler {
 
     /// Looks at once what is due: after a clock was moved or confirmed.
     pub fn wake(&self) {
-        self.shared.state.lock().woken = true;
-        self.shared.changed.notify_all();
+        self.shared.ring(false);
     }
 
     /// What it has done and is about to do.
     pub fn status(&self) -> SchedulerStatus {
-        self.shared.state.lock().status.clone()
+        let mut status = self.shared.state.lock().status.clone();
+        status.paused |= self.paused_for_all.load(Ordering::SeqCst);
+        status
     }
 
     /// Ends it and waits until what it had begun is done. Dropping does the same.
@@ -200,7 +218,7 @@ impl Drop for Scheduler {
 struct Worker {
     store: ObjectStore,
     options: SchedulerOptions,
-    shared: Arc<Shared>,
+    shared: Arc<Bell>,
 }
 
 impl Worker {
@@ -234,9 +252,12 @@ impl Worker {
 
     /// Runs a round if something is due. Gives how long to sleep.
     fn look(&self) -> Result<Duration> {
+        if self.store.is_decay_paused() {
+            return Ok(self.options.look_every);
+        }
         let due = self.store.next_due_at()?.unwrap_or(Timestamp::NEVER);
         let before = self.store.now();
-        if due > before {
+        if due > before && !self.store.wants_a_round_for_budgets() {
             return Ok(due.since(before).min(self.options.look_every));
         }
         self.shared.state.lock().status.working = true;

@@ -9,6 +9,7 @@ mod control;
 mod history;
 mod journal;
 mod list;
+mod pausing;
 mod policies;
 mod put;
 mod read;
@@ -18,8 +19,9 @@ mod touch;
 
 pub use history::History;
 pub use list::Objects;
-pub(crate) use put::compression_of;
+pub(crate) use put::{check_tenant, compression_of};
 
+use crate::budget::Budgets;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Subscribers;
@@ -29,13 +31,14 @@ use crate::model::StoreOptions;
 use crate::plan::Subject;
 use crate::policy::{Policy, PolicySet};
 use crate::rows::{self, ObjectRow};
+use crate::scheduler::Bell;
 use crate::touches::Touches;
 use crate::types::{ContentHash, ObjectId, Stage};
 use journal::Journal;
 use parking_lot::{Mutex, RwLock};
 use patina_storage::{Db, Durability, Keyspace, KeyspaceOptions, Seqno, Snapshot, WriteBatch};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 /// How often an operation that lost against another writer reads again before it gives up.
 pub(crate) const RETRIES_MAX: usize = 16;
@@ -90,6 +93,7 @@ pub(crate) struct Inner {
     pub policies: RwLock<Arc<PolicySet>>,
     pub touches: Touches,
     pub guard: Guard,
+    pub budgets: Budgets,
     pub subscribers: Arc<Subscribers>,
     pub journal: Mutex<Journal>,
     pub next_object_id: AtomicU64,
@@ -101,6 +105,10 @@ pub(crate) struct Inner {
     pub ticking: Mutex<()>,
     /// Held by whoever writes touches.
     pub flushing: Mutex<()>,
+    /// Whether nothing decays by itself.
+    pub paused: Arc<AtomicBool>,
+    /// The schedulers that run, to be told of what they cannot see.
+    pub schedulers: Mutex<Vec<Weak<Bell>>>,
     /// Whether blob files may have more garbage than when they were last looked at.
     pub garbage_made: AtomicBool,
 }
@@ -115,6 +123,8 @@ impl ObjectStore {
         let start = journal::load(&spaces)?;
         let policies = policies::load(&spaces)?;
         let guard = Guard::load(&spaces)?;
+        let budgets = Budgets::load(&spaces)?;
+        let paused = pausing::load(&spaces)?;
         let clock_jump_max = options.clock_jump_max.filter(|_| !clock.is_hand_set());
         let options = StoreOptions { clock_jump_max, ..options };
         let inner = Inner {
@@ -125,6 +135,7 @@ impl ObjectStore {
             policies: RwLock::new(Arc::new(policies)),
             touches: Touches::default(),
             guard,
+            budgets,
             subscribers: Arc::default(),
             journal: Mutex::new(start.journal),
             next_object_id: AtomicU64::new(start.next_object_id),
@@ -132,6 +143,8 @@ impl ObjectStore {
             changing_policies: Mutex::new(()),
             ticking: Mutex::new(()),
             flushing: Mutex::new(()),
+            paused: Arc::new(AtomicBool::new(paused)),
+            schedulers: Mutex::default(),
             garbage_made: AtomicBool::new(true),
         };
         let store = Self { inner: Arc::new(inner) };
@@ -163,6 +176,7 @@ impl ObjectStore {
     /// Storage's.
     pub fn confirm_clock(&self) -> Result<()> {
         self.inner.confirm_clock()?;
+        self.inner.ring_schedulers();
         self.sync()
     }
 

@@ -96,6 +96,8 @@ pub enum Reason {
     Due,
     /// A forced tick.
     Forced,
+    /// A budget was exceeded, and this was the least loss.
+    Budget,
     /// The bytes of a content that several objects share were stored anew for the sake of another object.
     Repack,
     /// The kept original was brought back.
@@ -113,11 +115,12 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Put,
         Self::Overwrite,
         Self::Due,
         Self::Forced,
+        Self::Budget,
         Self::Repack,
         Self::Restore,
         Self::DropOriginal,
@@ -127,7 +130,7 @@ impl Reason {
         Self::Control,
     ];
 
-    /// The word in the history: "put", "overwrite", "due", "forced", "repack", "restore",
+    /// The word in the history: "put", "overwrite", "due", "forced", "budget", "repack", "restore",
     /// "drop original", "purge", "delete", "forget" or "control".
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -135,6 +138,7 @@ impl Reason {
             Self::Overwrite => "overwrite",
             Self::Due => "due",
             Self::Forced => "forced",
+            Self::Budget => "budget",
             Self::Repack => "repack",
             Self::Restore => "restore",
             Self::DropOriginal => "drop original",

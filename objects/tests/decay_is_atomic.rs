@@ -5,7 +5,7 @@
 
 mod support;
 
-use patina_objects::{ObjectInfo, PutOptions, TickOptions, days};
+use patina_objects::{Budget, ObjectInfo, PutOptions, TickOptions, days};
 use patina_storage::MemVfs;
 use support::{START, TENANT, World, noise, policy};
 
@@ -109,6 +109,46 @@ fn an_acknowledged_put_survives_a_power_loss_and_an_unfinished_one_leaves_nothin
             (Err(_), Err(_)) => {}
         }
         after.check();
+    }
+}
+
+/// A budget's round goes through the same commits: whatever call fails, no object is in between, nothing else is lost, and the next
+/// round makes the rest of the room.
+#[test]
+fn a_power_loss_at_any_call_of_a_round_for_a_budget() {
+    let (world, names) = prepared();
+    world.tick();
+    let limit = Budget { bytes: world.store.totals().unwrap().content_bytes / 2, refuse_writes: false };
+    world.store.set_budget(None, Some(limit)).unwrap();
+    let now = patina_objects::Clock::now(&world.clock);
+    let base = world.vfs.kill();
+    let old = fates(&world, &names);
+    let stages = |fates: &Fate| fates.iter().map(|fate| fate.0).collect::<Vec<_>>();
+    let reference = World::on(base.kill(), now);
+    let calls_before = reference.vfs.writes();
+    assert!(reference.tick().moved > 1);
+    let calls = reference.vfs.writes() - calls_before;
+    let new = fates(&reference, &names);
+    for failing in (0..calls).step_by(if std::env::var_os("PATINA_LONG_TESTS").is_some() { 1 } else { 3 }) {
+        let broken = World::on(base.kill(), now);
+        broken.vfs.fail_after(failing);
+        let _ = broken.store.tick(&TickOptions::default());
+        let world = World::on(broken.vfs.crash(), now);
+        for (at, fate) in fates(&world, &names).iter().enumerate() {
+            assert!(
+                *fate == old[at] || *fate == new[at],
+                "call {failing}: '{}' in stage {}",
+                names[at],
+                fate.0
+            );
+        }
+        world.check();
+        world.tick();
+        let used = world.store.budget_status().unwrap()[0].used_bytes;
+        assert!(used <= limit.starts_above_bytes(), "call {failing}: {used} of {limit:?}");
+        let ended = fates(&world, &names);
+        assert!(stages(&ended).iter().zip(stages(&old)).all(|(after, before)| *after >= before));
+        world.check();
     }
 }
 

@@ -36,25 +36,44 @@ pub(super) fn follow(
         let Some(next) = subject.next_visit(reached) else { return };
         let Some(at) = tick_at(next.max(reached)) else { return };
         let mut is_still = true;
-        if row.original_goes_at(at).is_some_and(|goes_at| goes_at <= at) {
-            let (planned, after) = dry_run::without_original(id, row);
-            see(at, Step::Move(planned));
-            (row, is_still) = (after, false);
-        }
-        loop {
-            match (Subject { row: &row, policy, effective: row.effective() }).verdict(at) {
-                Verdict::Move { to, due } => {
-                    let (planned, after) = dry_run::due_move(id, row, to, due, policy, at);
-                    see(at, Step::Move(planned));
-                    (row, is_still) = (after, false);
-                }
-                Verdict::Forget { .. } => return see(at, Step::Forget),
-                Verdict::Wait(_) | Verdict::Blocked(_) => break,
-            }
-        }
+        let after = tick(id, row, policy, at, |step| {
+            is_still = false;
+            see(at, step);
+        });
+        let Some(after) = after else { return };
+        row = after;
         if is_still && at <= reached {
             return;
         }
         reached = at;
+    }
+}
+
+/// What a tick at `at` makes of an object; `None` if its row goes. `see` gets each step.
+pub(super) fn tick(
+    id: ObjectId,
+    mut row: ObjectRow,
+    policy: &Policy,
+    at: Timestamp,
+    mut see: impl FnMut(Step),
+) -> Option<ObjectRow> {
+    if row.original_goes_at(at).is_some_and(|goes_at| goes_at <= at) {
+        let (planned, after) = dry_run::without_original(id, row);
+        see(Step::Move(planned));
+        row = after;
+    }
+    loop {
+        match (Subject { row: &row, policy, effective: row.effective() }).verdict(at) {
+            Verdict::Move { to, due } => {
+                let (planned, after) = dry_run::due_move(id, row, to, due, policy, at);
+                see(Step::Move(planned));
+                row = after;
+            }
+            Verdict::Forget { .. } => {
+                see(Step::Forget);
+                return None;
+            }
+            Verdict::Wait(_) | Verdict::Blocked(_) => return Some(row),
+        }
     }
 }

@@ -1,28 +1,18 @@
 //! What a tick would move, by the same planner, on copies of the rows.
 
+use super::by_budget;
+use super::course::{self, Step};
+use crate::budget::usual::Usual;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::keys;
 use crate::model::PlannedMove;
-use crate::plan::{Forced, Verdict};
-use crate::policy::{Policy, PolicySet};
+use crate::plan::Forced;
+use crate::policy::Policy;
 use crate::rows::ObjectRow;
 use crate::store::{Inner, decode_row};
 use crate::types::{ObjectId, Stage};
-use patina_codecs::Kind;
 use std::sync::Arc;
-
-/// The usual share of the hot bytes that is left at warm and at cold, in percent, by type. A trace has about
-/// [`TRACE_BYTES`]. Types without a codec of their own keep their bytes until the trace.
-const fn usual_percent(kind: Kind) -> [u64; 2] {
-    match kind {
-        Kind::Image => [35, 8],
-        Kind::Text | Kind::Code | Kind::Log | Kind::Json => [35, 8],
-        Kind::Table | Kind::Document | Kind::Tensor | Kind::Audio | Kind::Archive | Kind::Other => [95, 95],
-    }
-}
-
-const TRACE_BYTES: u64 = 400;
 
 pub(super) fn natural(inner: &Inner, now: Timestamp) -> Result<Vec<PlannedMove>> {
     let snapshot = inner.db.snapshot();
@@ -35,30 +25,25 @@ pub(super) fn natural(inner: &Inner, now: Timestamp) -> Result<Vec<PlannedMove>>
             found => found?,
         };
         let Some(found) = found else { continue };
-        let mut row = found.row;
-        if row.original_goes_at(now).is_some_and(|at| at <= now) {
-            let (planned, next) = without_original(id, row);
-            moves.push(planned);
-            row = next;
-        }
-        while let Some((planned, next)) = next_move(inner, &policies, id, row, now) {
-            moves.push(planned);
-            row = next;
+        let policy = policies.of(&found.row.policy, found.row.kind());
+        let row = inner.with_waiting_accesses(id, found.row, &policy);
+        course::tick(id, row, &policy, now, |step| {
+            if let Step::Move(planned) = step {
+                moves.push(planned);
+            }
+        });
+    }
+    let course = |id, row, policy: &Policy| {
+        course::tick(id, inner.with_waiting_accesses(id, row, policy), policy, now, |_| {})
+    };
+    for (id, goal) in by_budget::foretold(inner, now, &course)? {
+        let Some(found) = inner.row(Some(&snapshot), id)? else { continue };
+        let policy = policies.of(&found.row.policy, found.row.kind());
+        if let Some(row) = course(id, found.row, &policy) {
+            moves.push(by_budget::foretold_move(id, row, &goal, &policy, now).0);
         }
     }
     Ok(moves)
-}
-
-fn next_move(
-    inner: &Inner,
-    policies: &PolicySet,
-    id: ObjectId,
-    row: ObjectRow,
-    now: Timestamp,
-) -> Option<(PlannedMove, ObjectRow)> {
-    let policy = policies.of(&row.policy, row.kind());
-    let Verdict::Move { to, due } = inner.subject(id, &row, &policy).verdict(now) else { return None };
-    Some(due_move(id, row, to, due, &policy, now))
 }
 
 /// The move to a stage that is due since `due`, and the row after it.
@@ -92,7 +77,7 @@ pub(super) fn forced(inner: &Inner, now: Timestamp) -> Result<Vec<PlannedMove>> 
 }
 
 /// The move and the row after it.
-fn planned(
+pub(super) fn planned(
     id: ObjectId,
     row: ObjectRow,
     to: Stage,
@@ -100,7 +85,7 @@ fn planned(
     policy: &Policy,
     now: Timestamp,
 ) -> (PlannedMove, ObjectRow) {
-    let form_after = estimate(&row, to);
+    let (form_after, fidelity) = Usual::default().left(&row, to);
     let mut next = row.clone();
     next.enter(to, now);
     if form_after < row.form_stored() {
@@ -109,6 +94,7 @@ fn planned(
         next.keep_original_of(&row, policy, now);
     }
     next.set_form_stored(form_after);
+    next.fidelity = fidelity;
     (describe(id, &row, &next, reason), next)
 }
 
@@ -128,21 +114,7 @@ fn describe(id: ObjectId, before: &ObjectRow, after: &ObjectRow, reason: String)
         to: after.stage(),
         bytes_before: before.stored,
         bytes_after_estimate: after.stored,
+        fidelity_after_estimate: after.fidelity,
         reason,
-    }
-}
-
-fn estimate(row: &ObjectRow, to: Stage) -> u64 {
-    let share = |stage: Stage| match (stage, usual_percent(row.kind())) {
-        (Stage::Warm, [warm, _]) => warm,
-        (Stage::Cold, [_, cold]) => cold,
-        _ => 100,
-    };
-    match to {
-        Stage::Purged => 0,
-        Stage::Trace => row.form_stored().min(TRACE_BYTES),
-        Stage::Hot | Stage::Warm | Stage::Cold => {
-            row.form_stored().saturating_mul(share(to)) / share(row.stage()).max(1)
-        }
     }
 }

@@ -1,11 +1,12 @@
 //! What the next days bring, and why an object is where it is.
 
-use super::course::{Step, follow};
+use super::by_budget;
+use super::course::{self, Step, follow};
 use crate::clock::{Timestamp, days, millis};
 use crate::due::due_times;
 use crate::error::{Error, Result};
 use crate::keys;
-use crate::model::{Explanation, Forecast, ForecastDay, StageMoves};
+use crate::model::{Explanation, Forecast, ForecastDay, PlannedMove, StageMoves};
 use crate::plan::{Block, Subject, Verdict};
 use crate::policy::Policy;
 use crate::rows::ObjectRow;
@@ -34,6 +35,12 @@ impl ObjectStore {
         let now = inner.now();
         let snapshot = inner.db.snapshot();
         let policies = Arc::clone(&inner.policies.read());
+        let first = now.after(days(1));
+        let course = |id, row, own: &Policy| {
+            course::tick(id, inner.with_waiting_accesses(id, row, own), under.unwrap_or(own), first, |_| {})
+        };
+        // Nothing is added in this forecast, so after the first tick every budget is kept, or cannot be.
+        let for_budgets = by_budget::foretold(inner, first, &course)?;
         let mut forecast = Forecast { stored_now: 0, days: empty_days(now, count) };
         for entry in snapshot.range(&inner.spaces.objects, ..) {
             let entry = entry?;
@@ -42,8 +49,20 @@ impl ObjectStore {
             forecast.stored_now += row.stored;
             let own = policies.of(&row.policy, row.kind());
             let row = inner.with_waiting_accesses(id, row, &own);
+            let policy = under.unwrap_or(&own);
             let tick_at = |at: Timestamp| tick_on(now, at, count).map(|day| now.after(days(day.into())));
-            follow(id, row, under.unwrap_or(&own), now, tick_at, |at, step| forecast.add(now, at, step));
+            let Some(goal) = for_budgets.get(&id) else {
+                follow(id, row, policy, now, tick_at, |at, step| forecast.add(now, at, step));
+                continue;
+            };
+            let Some(row) = course::tick(id, row, policy, first, |step| forecast.add(now, first, step))
+            else {
+                continue;
+            };
+            let (planned, row) = by_budget::foretold_move(id, row, goal, policy, first);
+            forecast.add_for_budget(&planned);
+            forecast.add(now, first, Step::Move(planned));
+            follow(id, row, policy, first, tick_at, |at, step| forecast.add(now, at, step));
         }
         forecast.add_up();
         Ok(forecast)
@@ -70,13 +89,14 @@ impl ObjectStore {
                 course.push((at, planned));
             }
         });
-        Ok(Explanation { info, half_life: policy.half_life, dues, blocked_by, course })
+        let budgets = by_budget::places(inner, now, id, &row)?;
+        Ok(Explanation { info, half_life: policy.half_life, dues, blocked_by, course, budgets })
     }
 }
 
 impl Inner {
     /// The row as it will be when the accesses that wait in memory are written.
-    fn with_waiting_accesses(&self, id: ObjectId, row: ObjectRow, policy: &Policy) -> ObjectRow {
+    pub(super) fn with_waiting_accesses(&self, id: ObjectId, row: ObjectRow, policy: &Policy) -> ObjectRow {
         let effective_ms = self.subject(id, &row, policy).effective.to_row();
         ObjectRow { effective_ms, ..row }
     }
@@ -113,6 +133,14 @@ impl Forecast {
             *bytes_after += planned.bytes_after_estimate;
         }
         day.bytes_added += planned.bytes_after_estimate as i64 - planned.bytes_before as i64;
+    }
+
+    /// A move of the first day.
+    fn add_for_budget(&mut self, planned: &PlannedMove) {
+        let first = self.days.first_mut();
+        if let Some(objects) = first.and_then(|day| day.for_budgets.get_mut(planned.to.index())) {
+            *objects += 1;
+        }
     }
 
     fn add_up(&mut self) {

@@ -140,6 +140,10 @@ impl Judge<'_, '_> {
                 Verdict::Move { to, .. } if to != Stage::Purged && round.may_spend(row) => (to, row.progress),
                 _ => return None,
             },
+            Mode::Budget => match round.chosen_stage(id, &subject) {
+                Some(to) if round.may_spend(row) => (to, row.progress),
+                _ => return None,
+            },
             Mode::Forced { .. } => match subject.forced(round.now) {
                 Forced::Move { to, progress } if round.may_advance(before.seqno) => (to, progress),
                 _ => return None,

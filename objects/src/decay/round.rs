@@ -7,12 +7,14 @@
 //! Invariants: an object that cannot move leaves the index, or gets a later entry, so no visit is for nothing twice; an
 //! object that somebody changed meanwhile is looked at once more at most, then left for the next round.
 
+use super::by_budget::Task;
 use super::owner::Outcome;
+use crate::budget::BudgetReport;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::model::{TickOptions, TickProgress, TickReport};
-use crate::plan::{Forced, Verdict};
+use crate::plan::{Forced, Subject, Verdict};
 use crate::policy::PolicySet;
 use crate::rows::ObjectRow;
 use crate::store::{Inner, Versioned};
@@ -36,6 +38,8 @@ pub(super) enum Mode {
     Forced {
         since: Seqno,
     },
+    /// What a budget chose, see [`super::by_budget`].
+    Budget,
 }
 
 #[derive(Default)]
@@ -47,6 +51,7 @@ struct State {
     again: Vec<ObjectId>,
     /// With the generation that failed.
     failures: Vec<(ObjectId, u64, String)>,
+    task: Task,
 }
 
 pub(super) struct Round<'a> {
@@ -81,6 +86,7 @@ impl<'a> Round<'a> {
         match self.mode {
             Mode::Natural => Reason::Due,
             Mode::Forced { .. } => Reason::Forced,
+            Mode::Budget => Reason::Budget,
         }
     }
 
@@ -254,15 +260,17 @@ impl<'a> Round<'a> {
     /// In a forced round, whether a row of this version has not advanced in it yet, nor been written by anybody else.
     pub(super) fn may_advance(&self, seqno: Seqno) -> bool {
         match self.mode {
-            Mode::Natural => true,
+            Mode::Natural | Mode::Budget => true,
             Mode::Forced { since } => seqno <= since,
         }
     }
 
-    /// Takes an object's bytes from what may be degraded in this hour, in a natural round.
+    /// Takes an object's bytes from what may be degraded in this hour, unless somebody forces it.
     pub(super) fn may_spend(&self, row: &ObjectRow) -> bool {
         let is_allowed = match self.mode {
-            Mode::Natural => self.inner.guard.spend(&self.inner.options, self.now, row.form_stored()),
+            Mode::Natural | Mode::Budget => {
+                self.inner.guard.spend(&self.inner.options, self.now, row.form_stored())
+            }
             Mode::Forced { .. } => true,
         };
         if !is_allowed {
@@ -276,7 +284,7 @@ impl<'a> Round<'a> {
         self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }
 
-    fn is_at_limit(&self) -> bool {
+    pub(super) fn is_at_limit(&self) -> bool {
         self.state.lock().report.limit_reached
     }
 
@@ -470,7 +478,49 @@ impl<'a> Round<'a> {
     }
 
     pub(super) fn count_move(&self, before: &ObjectRow, after: &ObjectRow) {
-        self.state.lock().report.count_move(before, after);
+        let mut state = self.state.lock();
+        state.task.count(before, after);
+        state.report.count_move(before, after);
+    }
+
+    pub(super) fn with_task<T>(&self, act: impl FnOnce(&mut Task) -> T) -> T {
+        act(&mut self.state.lock().task)
+    }
+
+    pub(super) fn report_budget(&self, report: BudgetReport) {
+        self.state.lock().report.budgets.push(report);
+    }
+
+    /// The stage that a budget's plan takes an object to, if it still may.
+    pub(super) fn chosen_stage(&self, id: ObjectId, subject: &Subject<'_>) -> Option<Stage> {
+        let to = self.with_task(|task| task.stage_of(id)).filter(|to| *to > subject.row.stage())?;
+        let allowed = subject.stages_for_budget(self.now).is_ok_and(|stages| stages.contains(&to));
+        (allowed && subject.protection(self.now).is_none()).then_some(to)
+    }
+
+    /// Moves what a budget's plan chose and has bytes.
+    pub(super) fn move_chosen(&self, ids: impl Iterator<Item = ObjectId>) -> Result<()> {
+        let mut files = ByFile::new();
+        for id in ids {
+            let snapshot = self.inner.db.snapshot();
+            if let Some(found) = self.load(&snapshot, id)? {
+                self.sort_by_file(&snapshot, id, &found.row, &mut files)?;
+            }
+        }
+        self.compact(files)
+    }
+
+    /// Purges an object that a budget's plan chose.
+    pub(super) fn purge_chosen(&self, id: ObjectId) -> Result<()> {
+        let snapshot = self.inner.db.snapshot();
+        let Some(found) = self.load(&snapshot, id)? else { return Ok(()) };
+        let policies = self.inner.policies.read();
+        let policy = policies.of(&found.row.policy, found.row.kind());
+        let subject = self.inner.subject(id, &found.row, &policy);
+        if self.chosen_stage(id, &subject) == Some(Stage::Purged) && self.may_spend(&found.row) {
+            self.purge(&snapshot, id, &found, None, &policies)?;
+        }
+        Ok(())
     }
 
     pub(super) fn count_blocked(&self) {

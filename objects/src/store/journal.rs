@@ -5,7 +5,7 @@
 //! happens outside of the lock, where many wait for one sync.
 //!
 //! `meta` keeps `head` (rows, hash of the last, next object id), `decay clock` and `clock seen` (ms, big-endian),
-//! `degraded bytes` (see `guard`) and, while a policy's change is being carried to its objects, `reindex`.
+//! `degraded bytes` (see `guard`), `budgets`, `decay paused` and, while a policy's change is being carried to its objects, `reindex`.
 
 use super::{Inner, Spaces};
 use crate::chain::{self, GENESIS, RowHash};
@@ -58,6 +58,7 @@ impl Inner {
         let spaces = &self.spaces;
         let mut journal = self.journal.lock();
         let mut head = *journal;
+        let growth = self.budgets.growth(&records);
         let is_followed = !self.subscribers.is_empty();
         let mut rows = Vec::new();
         for mut record in records {
@@ -85,6 +86,7 @@ impl Inner {
             self.guard.trust(now);
         }
         *journal = head;
+        self.budgets.committed(&growth);
         // Queued under the lock, so that everybody hears of rows in their order.
         rows.iter().for_each(|row| self.subscribers.tell(row));
         Ok(())

@@ -93,6 +93,7 @@ impl Inner {
     fn write_policy_change(&self, mut batch: WriteBatch) -> Result<()> {
         batch.put(&self.spaces.meta, REINDEX.to_vec(), Vec::new());
         self.db.write(batch, Durability::Sync)?;
+        self.budgets.try_anew();
         Ok(())
     }
 

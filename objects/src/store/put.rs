@@ -26,7 +26,8 @@ impl ObjectStore {
     /// Stores bytes under a name, durably. A name that is taken gets a new generation: the same object, hot again.
     ///
     /// # Errors
-    /// [`ErrorKind::Held`] while a hold stands on the object of that name; [`ErrorKind::InvalidArgument`] for a bad
+    /// [`ErrorKind::Held`] while a hold stands on the object of that name; [`ErrorKind::OverBudget`] if a budget refuses it;
+    /// [`ErrorKind::InvalidArgument`] for a bad
     /// name, rate or tenant; [`ErrorKind::NotFound`] for an unknown policy; storage's.
     pub fn put(&self, name: &str, bytes: &[u8], options: &PutOptions) -> Result<ObjectId> {
         let id = self.inner.put(name, bytes, options)?;
@@ -77,6 +78,9 @@ impl<'a> Incoming<'a> {
 impl Inner {
     fn put(&self, name: &str, bytes: &[u8], options: &PutOptions) -> Result<ObjectId> {
         let incoming = Incoming::new(name, bytes, options)?;
+        if self.spaces.contents.blob_ref(&incoming.content.0)?.is_none() {
+            self.check_room(&options.tenant, bytes.len() as u64)?;
+        }
         let mut appended = None;
         let id = retry(|| self.try_put(&incoming, &mut appended))?;
         self.touches.forget(id);
@@ -299,7 +303,7 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn check_tenant(tenant: &str) -> Result<()> {
+pub(crate) fn check_tenant(tenant: &str) -> Result<()> {
     if tenant.is_empty() || tenant.len() > TENANT_BYTES_MAX || tenant.contains('\0') {
         return Err(Error::invalid(format!("a tenant must have 1 to {TENANT_BYTES_MAX} bytes and no NUL")));
     }

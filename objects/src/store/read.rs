@@ -142,6 +142,7 @@ impl Inner {
             generation: row.generation,
             progress: row.progress,
             error: row.error.clone(),
+            keep_original: row.keep_original,
         }
     }
 }
