@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use patinadb::{ListFilter, ManualClock, Patina, PutOptions, TickOptions, Timestamp};
+use patinadb::objects::{Effective, Step, Victims};
+use patinadb::{ListFilter, ManualClock, ObjectId, Patina, PutOptions, TickOptions, Timestamp, days};
 use tempfile::TempDir;
 
 const START: Timestamp = Timestamp(1_767_225_600_000);
@@ -94,5 +96,34 @@ fn decay(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, put, read, decay);
+/// Choosing the next victim of a budget among a million objects of eight half-lives, and putting its next step back.
+fn victims(criterion: &mut Criterion) {
+    let mut seed = 1u64;
+    let mut random = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed >> 33
+    };
+    let mut step = || Step {
+        weight: 1.0,
+        half_life: days(7 + random() % 8),
+        effective: Effective::born(Timestamp(START.0 - random() % (1 << 35)), Duration::ZERO),
+        fidelity_lost: (random() % 1000) as f64 / 1000.0,
+        bytes_freed: 1 + random() % 1_000_000,
+    };
+    let mut victims = Victims::new(1 << 20, START);
+    for id in 0..1_000_000 {
+        victims.add(ObjectId(id), &step());
+    }
+    let mut group = criterion.benchmark_group("budget");
+    group.bench_function("a victim among a million", |bench| {
+        bench.iter(|| {
+            let (id, score) = victims.take(START).unwrap();
+            victims.add(id, &step());
+            score
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, put, read, decay, victims);
 criterion_main!(benches);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use patina_objects::{Clock, ObjectStore, StoreOptions};
+use patina_objects::{Clock, ObjectStore, SchedulerOptions, StoreOptions};
 use patina_storage::{Db, Options, StdVfs, Vfs};
 
 use crate::clock::SystemClock;
@@ -28,6 +28,7 @@ pub struct Builder {
     vfs: Arc<dyn Vfs>,
     storage: Options,
     objects: StoreOptions,
+    scheduler: Option<SchedulerOptions>,
 }
 
 impl Default for Builder {
@@ -37,6 +38,7 @@ impl Default for Builder {
             vfs: Arc::new(StdVfs),
             storage: Options::default(),
             objects: StoreOptions::default(),
+            scheduler: None,
         }
     }
 }
@@ -70,6 +72,13 @@ impl Builder {
         self
     }
 
+    /// Lets objects decay by themselves while the database is open, as [`Patina::start_scheduler`] does.
+    #[must_use]
+    pub fn scheduler(mut self, options: SchedulerOptions) -> Self {
+        self.scheduler = Some(options);
+        self
+    }
+
     /// Opens the database in `dir`, and creates it unless the storage options say not to.
     ///
     /// # Errors
@@ -77,6 +86,8 @@ impl Builder {
     pub fn open(self, dir: impl AsRef<Path>) -> Result<Patina> {
         let db = Db::open_with(self.vfs, dir.as_ref(), self.storage)?;
         let store = ObjectStore::open(db.clone(), self.clock, self.objects)?;
-        Ok(Patina::new(db, store))
+        let patina = Patina::new(db, store);
+        self.scheduler.map_or(Ok(()), |options| patina.start_scheduler(options))?;
+        Ok(patina)
     }
 }

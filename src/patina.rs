@@ -1,11 +1,12 @@
 //! The handle on an open database.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use patina_objects::{
     DEFAULT_TENANT, HistoryRow, ListFilter, Object, ObjectId, ObjectInfo, ObjectStore, PlannedMove, Policy,
-    PutOptions, TickOptions, TickReport, Timestamp,
+    PutOptions, Scheduler, SchedulerOptions, SchedulerStatus, TickOptions, TickReport, Timestamp,
 };
 use patina_query::{Session, SessionOptions};
 use patina_storage::{CheckpointReport, Db, Keyspace, KeyspaceOptions, VerifyReport};
@@ -38,11 +39,13 @@ const USER_KEYSPACE: &str = "kv/";
 pub struct Patina {
     db: Db,
     store: ObjectStore,
+    /// After the store, so that it ends before the last handle is gone.
+    scheduler: Arc<Mutex<Option<Scheduler>>>,
 }
 
 impl Patina {
     pub(crate) fn new(db: Db, store: ObjectStore) -> Self {
-        Self { db, store }
+        Self { db, store, scheduler: Arc::default() }
     }
 
     /// Opens the database in `dir`, creating it where there is none.
@@ -236,6 +239,57 @@ impl Patina {
         Ok(self.store.dry_run(options)?)
     }
 
+    /// Lets objects decay by themselves: a thread runs a round whenever something is due, or a budget is exceeded, until
+    /// [`Patina::stop_scheduler`], [`Patina::close`], or the last handle is dropped. One that runs already is stopped first.
+    ///
+    /// ```
+    /// use patinadb::SchedulerOptions;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = patinadb::Patina::open(dir.path())?;
+    /// db.start_scheduler(SchedulerOptions { busy_share: 0.25, ..SchedulerOptions::default() })?;
+    /// assert!(db.scheduler_status().is_some_and(|status| status.error.is_none()));
+    /// db.objects().set_decay_paused(true)?;
+    /// db.stop_scheduler();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Options that make no sense; a system that gives no thread.
+    pub fn start_scheduler(&self, options: SchedulerOptions) -> Result<()> {
+        self.stop_scheduler();
+        *self.scheduler() = Some(self.store.start_scheduler(options)?);
+        Ok(())
+    }
+
+    /// Ends decay by itself, if it runs, and waits until what was begun is done.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = patinadb::Patina::open(dir.path())?;
+    /// db.stop_scheduler();
+    /// # Ok::<(), patinadb::Error>(())
+    /// ```
+    pub fn stop_scheduler(&self) {
+        let scheduler = self.scheduler().take();
+        scheduler.into_iter().for_each(Scheduler::stop);
+    }
+
+    /// What decay by itself has done and is about to do; `None` if it does not run.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = patinadb::Patina::open(dir.path())?;
+    /// assert!(db.scheduler_status().is_none());
+    /// # Ok::<(), patinadb::Error>(())
+    /// ```
+    pub fn scheduler_status(&self) -> Option<SchedulerStatus> {
+        self.scheduler().as_ref().map(Scheduler::status)
+    }
+
+    fn scheduler(&self) -> MutexGuard<'_, Option<Scheduler>> {
+        self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs SQL and gives the rows of its last statement. Each call has a session of its own; for a transaction
     /// over several calls take a [`Patina::session`].
     ///
@@ -416,6 +470,7 @@ impl Patina {
     /// # Errors
     /// Storage that failed: what was acknowledged is durable all the same.
     pub fn close(self) -> Result<()> {
+        self.stop_scheduler();
         self.store.flush_touches()?;
         Ok(self.db.close()?)
     }

@@ -11,6 +11,7 @@
 mod administration;
 mod architecture;
 mod bad_input;
+mod budgets;
 mod command_line;
 mod controls;
 mod demo;

@@ -1,14 +1,18 @@
 //! Runs the statements of our own; see [`Command`].
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
-use patina_objects::{DueTime, Explanation, HoldId, Policy, Stage, TickOptions, TickReport, Timestamp};
+use patina_objects::{
+    Budget, BudgetPlace, DueTime, Explanation, HoldId, Policy, Stage, TickOptions, TickReport, Timestamp,
+};
 
 use crate::diagnose::no_table_message;
 use crate::dialect::{Command, LATER_TABLES, SYSTEM_TABLES, Setting, quote_string};
 use crate::duration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
+use crate::size;
 use crate::tables::settings;
 use crate::users::{catalogue, schema};
 use crate::value::{Column, ColumnKind, Outcome, Sink, Value};
@@ -40,6 +44,25 @@ impl Session {
                     format!("policy {name} dropped")
                 }
             },
+            Command::SetBudget { tenant, size: (size, at), refuse_writes } => {
+                self.only_for_all("a budget")?;
+                let bytes = size::parse(&size)
+                    .map_err(|problem| Error::invalid(problem).at(text, at.start, at.end))?;
+                store.set_budget(tenant.as_deref(), Some(Budget { bytes, refuse_writes }))?;
+                format!("the budget of {} is {bytes} bytes", whose(tenant.as_deref()))
+            }
+            Command::DropBudget { tenant } => {
+                self.only_for_all("a budget")?;
+                store.set_budget(tenant.as_deref(), None)?;
+                format!("{} has no budget any more", whose(tenant.as_deref()))
+            }
+            Command::Pause { paused } => {
+                self.only_for_all("decay")?;
+                store.set_decay_paused(paused)?;
+                let what =
+                    if paused { "is paused: nothing decays by itself until RESUME DECAY" } else { "goes on" };
+                format!("decay {what}")
+            }
             Command::Hold { object, reason, duration } => {
                 let until = duration.map(|duration| until(text, &duration, store.now())).transpose()?;
                 let hold = store.hold(&tenant, &object, &reason, until)?;
@@ -79,7 +102,8 @@ impl Session {
     }
 
     fn tick(&self, options: TickOptions<'_>, sink: &mut dyn Sink) -> Result<()> {
-        let report = self.shared.store.tick(&options)?;
+        let interrupted = self.shared.interrupt_flag();
+        let report = self.shared.store.tick(&TickOptions { stop: Some(&interrupted), ..options })?;
         sink.begin(&[
             Column::new("to_stage", ColumnKind::Stage),
             Column::plain("objects"),
@@ -101,8 +125,12 @@ impl Session {
                 break;
             }
         }
+        let mut message = summary(&report);
+        if interrupted.load(Ordering::Relaxed) {
+            message.push_str(", interrupted: what was begun is done, the rest is for the next TICK");
+        }
         let changed = report.moved;
-        sink.end(Outcome { rows, changed, message: Some(summary(&report)), ..Outcome::default() });
+        sink.end(Outcome { rows, changed, message: Some(message), ..Outcome::default() });
         Ok(())
     }
 
@@ -151,6 +179,7 @@ impl Session {
             Column::new("by_dwell", ColumnKind::Timestamp),
             Column::new("happens_at", ColumnKind::Timestamp),
             Column::new("bytes_after_estimate", ColumnKind::Bytes),
+            Column::plain("fidelity_after_estimate"),
         ]);
         let mut rows = 0;
         for due in &told.dues {
@@ -166,6 +195,7 @@ impl Session {
                 whole(due.by_dwell.0),
                 step.map(|(at, _)| whole(at.0)).unwrap_or(Value::Null),
                 step.map(|(_, planned)| whole(planned.bytes_after_estimate)).unwrap_or(Value::Null),
+                step.map(|(_, planned)| rounded(planned.fidelity_after_estimate)).into(),
             ];
             if sink.row(&row).is_break() {
                 break;
@@ -173,6 +203,15 @@ impl Session {
         }
         let message = Some(situation(&told));
         sink.end(Outcome { rows, message, ..Outcome::default() });
+        Ok(())
+    }
+
+    /// Refuses a tenant's session what concerns all tenants.
+    fn only_for_all(&self, what: &str) -> Result<()> {
+        if self.shared.is_tenants() {
+            let message = format!("{what} is not a tenant's to change: use a session of the default tenant");
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         Ok(())
     }
 
@@ -309,7 +348,41 @@ fn situation(told: &Explanation) -> String {
         text.push_str("; stays as it is: ");
         text.push_str(reason);
     }
+    for place in &told.budgets {
+        text.push_str(&format!("; {}", in_budget(place)));
+    }
     text
+}
+
+/// "budget of the database: 900 of 1000 bytes used; goes to warm after 3 others, when 200 bytes more have come".
+fn in_budget(place: &BudgetPlace) -> String {
+    let mut text = format!(
+        "budget of {}: {} of {} bytes used",
+        whose(place.tenant.as_deref()),
+        place.used_bytes,
+        place.budget.bytes
+    );
+    match (place.blocked_by, place.next, place.bytes_until_its_turn()) {
+        (Some(by), _, _) => text.push_str(&format!(", it cannot be taken: {by}")),
+        (None, Some(next), Some(0)) => text.push_str(&format!(", the next TICK takes it to {}", next.to)),
+        (None, Some(next), Some(bytes)) => {
+            let (to, before) = (next.to, place.objects_before);
+            text.push_str(&format!(
+                ", goes to {to} after {before} others, when {bytes} bytes more have come"
+            ));
+        }
+        (None, ..) => {}
+    }
+    text
+}
+
+fn whose(tenant: Option<&str>) -> String {
+    tenant.map_or_else(|| "the database".to_owned(), |tenant| format!("tenant '{tenant}'"))
+}
+
+/// An estimate has no more than three digits to tell.
+fn rounded(fidelity: f64) -> f64 {
+    (fidelity * 1000.0).round() / 1000.0
 }
 
 /// "12 objects moved, 1 failed".
@@ -332,6 +405,17 @@ fn summary(report: &TickReport) -> String {
     }
     if report.limit_reached {
         parts.push("more is due, and waits for the limit of this hour".to_owned());
+    }
+    for budget in &report.budgets {
+        let (whose, used) = (whose(budget.after.tenant.as_deref()), budget.after.used_bytes);
+        let mut part = format!("budget of {whose}: {} → {used} bytes", budget.used_bytes_before);
+        if budget.short_by_bytes > 0 {
+            part.push_str(&format!(
+                ", {} too many, and nothing more may go: SELECT blocked_by FROM budgets",
+                budget.short_by_bytes
+            ));
+        }
+        parts.push(part);
     }
     parts.join(", ")
 }

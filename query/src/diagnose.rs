@@ -12,10 +12,10 @@ use crate::nearest::nearest;
 use crate::shared::Shared;
 
 /// Words a statement can begin with.
-const STATEMENTS: [&str; 22] = [
+const STATEMENTS: [&str; 25] = [
     "SELECT", "INSERT", "UPDATE", "DELETE", "CREATE", "DROP", "ALTER", "WITH", "VALUES", "REPLACE",
     "EXPLAIN", "TICK", "HOLD", "RELEASE", "PIN", "UNPIN", "TOUCH", "COUNT", "GET", "TABLES", "DESCRIBE",
-    "DESC",
+    "DESC", "SET", "PAUSE", "RESUME",
 ];
 
 /// What may come next, as SQLite takes it: the most telling first.

@@ -42,6 +42,7 @@ mod plan;
 mod selection;
 mod session;
 mod shared;
+mod size;
 mod table;
 mod tables;
 mod users;

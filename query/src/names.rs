@@ -13,13 +13,14 @@ pub struct Names {
 }
 
 /// Keywords worth completing.
-const KEYWORDS: [&str; 94] = [
+const KEYWORDS: [&str; 101] = [
     "ALL",
     "ALTER",
     "AND",
     "AS",
     "ASC",
     "BETWEEN",
+    "BUDGET",
     "BY",
     "CASE",
     "CAST",
@@ -30,6 +31,7 @@ const KEYWORDS: [&str; 94] = [
     "COUNT",
     "CREATE",
     "CROSS",
+    "DECAY",
     "DEFAULT",
     "DELETE",
     "DESC",
@@ -78,14 +80,17 @@ const KEYWORDS: [&str; 94] = [
     "OUTER",
     "OVER",
     "PARTITION",
+    "PAUSE",
     "PIN",
     "POLICY",
     "PRIMARY",
     "PURGE",
     "REASON",
+    "REFUSE",
     "RELEASE",
     "REPLACE",
     "RESTORE",
+    "RESUME",
     "RETURNING",
     "RIGHT",
     "RUN",
@@ -94,6 +99,7 @@ const KEYWORDS: [&str; 94] = [
     "STARTSWITH",
     "TABLE",
     "TABLES",
+    "TENANT",
     "THEN",
     "TICK",
     "TOUCH",
@@ -108,6 +114,7 @@ const KEYWORDS: [&str; 94] = [
     "WHERE",
     "WINDOW",
     "WITH",
+    "WRITES",
 ];
 
 impl Names {

@@ -48,6 +48,8 @@ pub(crate) struct IndexShape {
     pub name: &'static str,
     /// The columns it is on: more than one name for the same value (`_id` and the row id).
     pub columns: Vec<ColumnRef>,
+    /// Further columns whose equality the index takes along, in this order, when its own is met by equality.
+    pub also: Vec<ColumnRef>,
     /// The column's name in EXPLAIN.
     pub column_name: String,
     pub text: bool,
@@ -139,7 +141,12 @@ fn with_index(number: usize, index: &IndexShape, offers: &[Offer], order: &[Orde
     let equal = of(&[Comparison::Equal]);
     let listed = fitting.iter().copied().find(|offer| offer.is_in);
     let (used, rows, any_of) = if let Some(offer) = equal {
-        (vec![offer], index.rows_for(offer), false)
+        let also = index.also.iter().filter_map(|column| {
+            offers.iter().find(|offer| {
+                offer.column == *column && offer.comparison == Comparison::Equal && !offer.is_in
+            })
+        });
+        (std::iter::once(offer).chain(also).collect(), index.rows_for(offer), false)
     } else if let Some(offer) = listed {
         (vec![offer], index.rows_equal * IN_VALUES_ASSUMED, true)
     } else if !index.ranges {

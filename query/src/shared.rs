@@ -72,6 +72,11 @@ impl Shared {
         })
     }
 
+    /// Whether the session belongs to one tenant among others, who may not change what concerns all.
+    pub fn is_tenants(&self) -> bool {
+        self.tenant != patina_objects::DEFAULT_TENANT
+    }
+
     /// The tables there are, by name.
     pub fn listing(&self) -> Arc<Vec<ListedTable>> {
         Arc::clone(&self.listing.lock())

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::plan::{Plan, TableShape};
+use crate::plan::{ColumnRef, Plan, TableShape};
 use crate::selection::Conditions;
 use crate::value::Value;
 
@@ -56,6 +56,11 @@ pub(crate) trait Table: Send + Sync {
 
     /// Sizes and indexes, for the planner.
     fn shape(&self) -> Result<TableShape>;
+
+    /// The hidden columns that are arguments: a plan that cannot give a condition on them is no plan.
+    fn arguments(&self) -> &[ColumnRef] {
+        &[]
+    }
 
     /// The rows that can meet the conditions, on the index the plan chose.
     fn open(&self, plan: &Plan, conditions: Conditions) -> Result<Box<dyn Rows>>;

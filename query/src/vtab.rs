@@ -84,6 +84,11 @@ unsafe impl VTab<'_> for PatinaTab {
 
     fn best_index(&self, info: &mut IndexInfo) -> SqliteResult<bool> {
         let shape = self.table.shape().map_err(|error| self.shared.fail(error))?;
+        // An argument that comes from a table further out: only a plan in which that table comes first can give it.
+        let arguments = self.table.arguments();
+        if info.constraints().any(|one| !one.is_usable() && arguments.contains(&column_ref(one.column()))) {
+            return Ok(false);
+        }
         let offers = offers(info)?;
         let order: Vec<Order> = info
             .order_bys()

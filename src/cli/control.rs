@@ -1,4 +1,4 @@
-//! What is done to single objects by name: `rm purge restore hold release pin unpin touch mv`.
+//! What is done to single objects by name: `rm purge restore hold release pin unpin touch set mv`.
 //!
 //! Each is one call of the object store, so they share a file. Those that take several names go on after one that
 //! fails, and end with status 1.
@@ -60,6 +60,46 @@ pub struct Move {
     /// The tenant it belongs to
     #[arg(long, value_name = "TENANT", default_value = patinadb::DEFAULT_TENANT)]
     tenant: String,
+}
+
+#[derive(clap::Args)]
+#[group(id = "what", required = true, multiple = true, args = ["policy", "rate", "keep_original"])]
+pub struct Set {
+    #[command(flatten)]
+    objects: Named,
+
+    /// The policy to follow
+    #[arg(long, value_name = "POLICY")]
+    policy: Option<String>,
+
+    /// How fast to age, 0.1 to 10
+    #[arg(long, value_name = "RATE")]
+    rate: Option<f64>,
+
+    /// Whether to keep the original beside the degraded bytes for the policy's restore window
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
+    keep_original: Option<bool>,
+}
+
+pub fn set(arguments: &Set, folder: &Folder) -> Result<()> {
+    each(&arguments.objects, folder, |store, tenant, name| {
+        let mut done = Vec::new();
+        if let Some(policy) = &arguments.policy {
+            store.set_policy(tenant, name, policy)?;
+            done.push(format!("follows {policy}"));
+        }
+        if let Some(rate) = arguments.rate {
+            store.set_rate(tenant, name, rate)?;
+            done.push(format!("ages at rate {rate}"));
+        }
+        if let Some(keep) = arguments.keep_original {
+            store.set_keep_original(tenant, name, keep)?;
+            done.push(
+                if keep { "its original will be kept" } else { "its original will not be kept" }.into(),
+            );
+        }
+        Ok(done.join(", "))
+    })
 }
 
 pub fn rm(objects: &Named, folder: &Folder) -> Result<()> {

@@ -4,7 +4,9 @@
 use std::fmt::Write;
 
 use patinadb::objects::StageMoves;
-use patinadb::{HistoryRow, ObjectInfo, PlannedMove, Stage, Sum, TickReport, Timestamp, Totals};
+use patinadb::{
+    BudgetStatus, HistoryRow, ObjectInfo, PlannedMove, Stage, Sum, TickReport, Timestamp, Totals,
+};
 use serde_json::{Map, Value, json};
 
 pub fn object(info: &ObjectInfo) -> Value {
@@ -33,6 +35,7 @@ pub fn object(info: &ObjectInfo) -> Value {
         "rate": info.rate,
         "generation": info.generation,
         "error": info.error,
+        "keep_original": info.keep_original,
     })
 }
 
@@ -67,6 +70,7 @@ pub fn planned(planned: &PlannedMove) -> Value {
         "to": planned.to.number(),
         "bytes_before": planned.bytes_before,
         "bytes_after_estimate": planned.bytes_after_estimate,
+        "fidelity_after_estimate": planned.fidelity_after_estimate,
         "reason": planned.reason,
     })
 }
@@ -101,6 +105,38 @@ pub fn tick(report: &TickReport) -> Value {
         "failed": report.failed,
         "files_compacted": report.files_compacted,
         "limit_reached": report.limit_reached,
+        "budgets": report.budgets.iter().map(|report| {
+            let mut after = budget(&report.after);
+            after["used_before"] = json!(report.used_bytes_before);
+            after["moved"] = json!(report.moved);
+            after["short_by_bytes"] = json!(report.short_by_bytes);
+            after
+        }).collect::<Vec<_>>(),
+    })
+}
+
+/// A budget and how it stands.
+pub fn budget(status: &BudgetStatus) -> Value {
+    let blocked: Vec<Value> = status
+        .blocked
+        .iter()
+        .map(|sum| json!({ "by": sum.by.as_str(), "objects": sum.objects, "bytes": sum.bytes }))
+        .collect();
+    let largest: Vec<Value> = status
+        .largest_blocked
+        .iter()
+        .map(|object| {
+            json!({ "name": object.name, "tenant": object.tenant, "bytes": object.bytes, "by": object.by.as_str() })
+        })
+        .collect();
+    json!({
+        "tenant": status.tenant,
+        "bytes": status.budget.bytes,
+        "used": status.used_bytes,
+        "refuse_writes": status.budget.refuse_writes,
+        "excess_bytes": status.excess_bytes(),
+        "blocked": blocked,
+        "largest_blocked": largest,
     })
 }
 

@@ -11,6 +11,7 @@
 //! A database is safe against being killed at any moment, so Ctrl-C needs no handler; the commands that can
 //! say something useful about how far they came ([`import`]) or that can stop a query early ([`sql`]) have one.
 
+mod budget;
 mod check;
 mod checkpoint;
 mod compact;
@@ -99,8 +100,12 @@ enum Command {
     /// List, show, change and drop policies
     #[command(subcommand)]
     Policy(policy::Command),
-    /// Run one round of decay
+    /// Run one round of decay; with --watch, run rounds whenever something is due
     Tick(tick::Arguments),
+    /// Show the budgets and what blocks them, set one, or take one away
+    Budget(budget::Arguments),
+    /// Change the policy, the rate or the keeping of the original of objects
+    Set(control::Set),
     /// Show what decays in the time to come if nobody reads
     Forecast(forecast::Arguments),
     /// Run SQL statements
@@ -150,6 +155,8 @@ fn run(command: Option<Command>, folder: &Folder) -> anyhow::Result<()> {
         Command::Purge(objects) => control::purge(&objects, folder),
         Command::Policy(command) => policy::run(&command, folder),
         Command::Tick(arguments) => tick::run(&arguments, folder),
+        Command::Budget(arguments) => budget::run(&arguments, folder),
+        Command::Set(arguments) => control::set(&arguments, folder),
         Command::Forecast(arguments) => forecast::run(&arguments, folder),
         Command::Sql(arguments) => sql::run(&arguments, folder),
         Command::Status(arguments) => status::run(&arguments, folder),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use patinadb::storage::{VerifyProgress, VerifyReport};
-use patinadb::{Db, Patina, StdVfs};
+use patinadb::{Builder, Db, Patina, StdVfs};
 use walkdir::WalkDir;
 
 const VARIABLE: &str = "PATINA_DIR";
@@ -38,8 +38,13 @@ impl Folder {
 
     /// Opens the database, which must be there: a command that only reads leaves no folder behind.
     pub fn open_existing(&self) -> Result<Patina> {
+        self.open_existing_with(Patina::builder())
+    }
+
+    /// As [`Folder::open_existing`], with settings.
+    pub fn open_existing_with(&self, builder: Builder) -> Result<Patina> {
         self.must_exist()?;
-        Ok(Patina::open(&self.0)?)
+        Ok(builder.open(&self.0)?)
     }
 
     /// Verifies the database's files, whether it can be opened or not.

@@ -4,6 +4,7 @@ use std::io;
 
 use anyhow::Result;
 use patina_repl::{Ended, ReplOptions};
+use patinadb::SchedulerOptions;
 
 use super::failure::AlreadyReported;
 use super::open::Folder;
@@ -12,10 +13,17 @@ use super::open::Folder;
 const HISTORY_FILE: &str = "terminal-history";
 
 #[derive(clap::Args, Default)]
-pub struct Arguments {}
+pub struct Arguments {
+    /// Let objects decay by themselves while the terminal is open
+    #[arg(long)]
+    decay: bool,
+}
 
-pub fn run(_arguments: &Arguments, folder: &Folder) -> Result<()> {
+pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     let patina = folder.open_or_create()?;
+    if arguments.decay {
+        patina.start_scheduler(SchedulerOptions::default())?;
+    }
     let options = ReplOptions {
         history: Some(folder.path().join(HISTORY_FILE)),
         banner: Some(format!(

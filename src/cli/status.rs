@@ -1,5 +1,5 @@
 //! `patina status`: objects, bytes and heat by stage and type, what the database takes on disk, and what compaction has
-//! still to do: tables over the limits of their levels, and blob bytes that nothing refers to.
+//! still to do: tables over the limits of their levels, and blob bytes that nothing refers to; and how the budgets stand.
 //!
 //! With `--watch` it looks again and again. A database is open in one process at a time, so each look opens and closes
 //! it; between two looks others may have it, and if they keep it, the screen says so until they are done.
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::failure::report;
 use super::interrupt::Interrupted;
 use super::open::Folder;
-use super::{json, output, time};
+use super::{budget, json, output, time};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -45,6 +45,8 @@ fn look(arguments: &Arguments, folder: &Folder) -> Result<Vec<u8>> {
     let patina = folder.open_existing()?;
     let totals = patina.objects().totals()?;
     let disk = Disk::of(&patina, folder)?;
+    let budgets = patina.objects().budget_status()?;
+    let is_paused = patina.objects().is_decay_paused();
     patina.close()?;
     let mut out = Vec::new();
     if arguments.json {
@@ -52,12 +54,18 @@ fn look(arguments: &Arguments, folder: &Folder) -> Result<Vec<u8>> {
         status["disk_bytes"] = json!(disk.bytes);
         status["merge_debt_bytes"] = json!(disk.merge_debt_bytes);
         status["garbage_bytes"] = json!(disk.garbage_bytes);
+        status["budgets"] = budgets.iter().map(json::budget).collect();
+        status["decay_paused"] = json!(is_paused);
         match arguments.watch {
             Some(_) => writeln!(out, "{status}")?,
             None => writeln!(out, "{status:#}")?,
         }
     } else {
         show(&totals, &disk, &mut out)?;
+        budgets.iter().try_for_each(|status| budget::lines(status, &mut out))?;
+        if is_paused {
+            writeln!(out, "decay is paused: `patina tick --resume` lets it go on")?;
+        }
     }
     Ok(out)
 }

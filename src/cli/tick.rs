@@ -1,11 +1,15 @@
-//! `patina tick`: one round of decay, or what one would do.
+//! `patina tick`: one round of decay, or what one would do, or all of them as they fall due.
 
 use std::io::Write;
 
-use anyhow::{Result, bail};
-use patinadb::{Patina, Stage, TickOptions, TickReport, Timestamp};
+use std::time::Duration;
 
-use super::failure::WrongUsage;
+use anyhow::{Result, bail};
+use bytesize::ByteSize;
+use patinadb::{Patina, SchedulerOptions, Stage, StoreOptions, TickOptions, TickReport, Timestamp};
+
+use super::failure::{self, WrongUsage};
+use super::interrupt::Interrupted;
 use super::open::Folder;
 use super::progress::Progress;
 use super::{json, output, time};
@@ -28,13 +32,46 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["now", "dry_run"])]
     confirm_clock: bool,
 
+    /// Go on: run a round whenever something is due or a budget is exceeded, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["now", "dry_run", "force"])]
+    watch: bool,
+
+    /// With --watch: the share of one processor core that decay may take, above 0 to 1
+    #[arg(long, value_name = "SHARE", requires = "watch", default_value_t = 0.5)]
+    busy_share: f64,
+
+    /// With --watch: the longest time between two looks, as 60s or 5m
+    #[arg(long, value_name = "PERIOD", requires = "watch", default_value = "60s")]
+    every: humantime::Duration,
+
+    /// The most bytes to degrade in an hour, as 500MB or 10GiB
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["dry_run", "force"])]
+    bytes_per_hour: Option<ByteSize>,
+
+    /// Let nothing decay by itself until --resume, whoever has the database open; no round is run
+    #[arg(long, conflicts_with_all = ["now", "dry_run", "force", "confirm_clock", "watch", "resume"])]
+    pause: bool,
+
+    /// End a pause; no round is run
+    #[arg(long, conflicts_with_all = ["now", "dry_run", "force", "confirm_clock", "watch"])]
+    resume: bool,
+
     /// Print JSON: one object for a tick, one a line for a dry run
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
-    let patina = folder.open_existing()?;
+    let degraded_bytes_per_hour_max = arguments.bytes_per_hour.map(|size| size.as_u64());
+    let options = StoreOptions { degraded_bytes_per_hour_max, ..StoreOptions::default() };
+    let patina = folder.open_existing_with(Patina::builder().store_options(options))?;
+    if arguments.pause || arguments.resume {
+        patina.objects().set_decay_paused(arguments.pause)?;
+        return Ok(patina.close()?);
+    }
+    if arguments.watch {
+        return watch(arguments, patina);
+    }
     let now = arguments.now.as_deref().map(|text| not_past(text, patina.now())).transpose()?;
     let options = TickOptions {
         force: arguments.force,
@@ -50,6 +87,41 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     Ok(patina.close()?)
 }
 
+/// How often to look whether a round is done.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs the scheduler and prints a line for each round, until Ctrl-C. What was begun is brought to its end.
+fn watch(arguments: &Arguments, patina: Patina) -> Result<()> {
+    if arguments.confirm_clock {
+        patina.objects().confirm_clock()?;
+    }
+    let look_every: Duration = arguments.every.into();
+    let usual = SchedulerOptions::default();
+    let pause_max = usual.pause_max.max(look_every);
+    patina.start_scheduler(SchedulerOptions { look_every, busy_share: arguments.busy_share, pause_max })?;
+    let interrupted = Interrupted::on_ctrl_c(|| {})?;
+    let (mut rounds, mut complaint) = (0, None);
+    loop {
+        let ends = interrupted.wait(LOOK);
+        if ends {
+            patina.objects().flush_touches()?;
+        }
+        let Some(status) = patina.scheduler_status() else { break };
+        if let Some(report) = status.last.filter(|_| status.rounds > rounds) {
+            rounds = status.rounds;
+            print(&report, arguments.json)?;
+        }
+        if status.error != complaint {
+            status.error.iter().for_each(|error| failure::report(error));
+            complaint = status.error;
+        }
+        if ends {
+            break;
+        }
+    }
+    Ok(patina.close()?)
+}
+
 fn not_past(text: &str, now: Timestamp) -> Result<Timestamp> {
     let at = time::parse(text, now)?;
     if at < now {
@@ -60,11 +132,15 @@ fn not_past(text: &str, now: Timestamp) -> Result<Timestamp> {
 
 fn tick(patina: &Patina, options: &TickOptions<'_>, as_json: bool) -> Result<()> {
     let report = Progress::spin("decaying", || patina.tick(options))?;
+    print(&report, as_json)
+}
+
+fn print(report: &TickReport, as_json: bool) -> Result<()> {
     let mut out = output::stdout();
     if as_json {
-        writeln!(out, "{}", json::tick(&report))?;
+        writeln!(out, "{}", json::tick(report))?;
     } else {
-        writeln!(out, "{}", summary(&report))?;
+        writeln!(out, "{}", summary(report))?;
     }
     Ok(out.flush()?)
 }
@@ -117,6 +193,15 @@ fn summary(report: &TickReport) -> String {
     }
     if report.limit_reached {
         line.push_str("; more is due, and waits for the limit of this hour");
+    }
+    for budget in &report.budgets {
+        let whose = budget.after.tenant.as_ref().map_or_else(String::new, |tenant| format!(" of {tenant}"));
+        let (before, after) = (output::size(budget.used_bytes_before), output::size(budget.after.used_bytes));
+        line.push_str(&format!("; budget{whose}: {before} → {after}"));
+        if budget.short_by_bytes > 0 {
+            let short = output::size(budget.short_by_bytes);
+            line.push_str(&format!(", {short} too many, and nothing more may go: see patina budget"));
+        }
     }
     line
 }

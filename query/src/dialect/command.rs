@@ -14,6 +14,12 @@ use super::{SYSTEM_TABLES, SyntaxError};
 pub(crate) enum Command {
     /// `TICK [FORCE] [DRY RUN | CONFIRM CLOCK]`.
     Tick { force: bool, dry_run: bool, confirm_clock: bool },
+    /// `SET BUDGET size [FOR TENANT 'name'] [REFUSE WRITES]`; the size with its range in the text.
+    SetBudget { tenant: Option<String>, size: (String, Range<usize>), refuse_writes: bool },
+    /// `DROP BUDGET [FOR TENANT 'name']`.
+    DropBudget { tenant: Option<String> },
+    /// `PAUSE DECAY`, `RESUME DECAY`.
+    Pause { paused: bool },
     /// `CREATE POLICY name (setting = value, …)`.
     CreatePolicy { name: String, settings: Vec<Setting> },
     /// `ALTER POLICY name SET setting = value, …`.
@@ -70,6 +76,20 @@ pub(crate) fn parse(words: &Words<'_>) -> Result<Option<Command>, SyntaxError> {
         "CREATE" => create(&mut reader)?,
         "ALTER" => alter(&mut reader)?,
         "DROP" => drop_something(&mut reader)?,
+        "SET" => {
+            reader.keyword("BUDGET")?;
+            let size = reader.size()?;
+            let tenant = reader.for_tenant()?;
+            let refuse_writes = reader.optional("REFUSE");
+            if refuse_writes {
+                reader.keyword("WRITES")?;
+            }
+            Command::SetBudget { tenant, size, refuse_writes }
+        }
+        "PAUSE" | "RESUME" => {
+            reader.keyword("DECAY")?;
+            Command::Pause { paused: first == "PAUSE" }
+        }
         "HOLD" => {
             let object = reader.string("the object's name in quotes")?;
             reader.keyword("REASON")?;
@@ -186,13 +206,16 @@ fn alter(reader: &mut Reader<'_, '_>) -> Result<Command, SyntaxError> {
 }
 
 fn drop_something(reader: &mut Reader<'_, '_>) -> Result<Command, SyntaxError> {
+    if reader.optional("BUDGET") {
+        return Ok(Command::DropBudget { tenant: reader.for_tenant()? });
+    }
     let policy = reader.optional("POLICY");
     if !policy && !reader.optional("TABLE") {
         let message = match reader.words.text(1).to_ascii_uppercase().as_str() {
             "INDEX" => "indexes on user tables are not there yet",
             "VIEW" => "views are not there yet",
             "TRIGGER" => "there are no triggers",
-            _ => return Err(reader.expected("TABLE or POLICY")),
+            _ => return Err(reader.expected("TABLE, POLICY or BUDGET")),
         };
         return Err(reader.refused(message));
     }
@@ -328,6 +351,27 @@ impl Reader<'_, '_> {
             }
             _ => Err(self.expected(what)),
         }
+    }
+
+    /// A number of bytes, or one with a unit in quotes.
+    fn size(&mut self) -> Result<(String, Range<usize>), SyntaxError> {
+        let at = self.range();
+        match self.token() {
+            Some(token) if token.kind == TokenKind::Number => {
+                self.at += 1;
+                Ok((token.text(self.words.sql).to_owned(), at))
+            }
+            _ => Ok((self.string("a number of bytes, such as 1000000 or '10 GiB'")?, at)),
+        }
+    }
+
+    /// `FOR TENANT 'name'`, if it is there.
+    fn for_tenant(&mut self) -> Result<Option<String>, SyntaxError> {
+        if !self.optional("FOR") {
+            return Ok(None);
+        }
+        self.keyword("TENANT")?;
+        self.string("the tenant's name in quotes").map(Some)
     }
 
     fn whole(&mut self, what: &str) -> Result<u64, SyntaxError> {

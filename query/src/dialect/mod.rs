@@ -22,11 +22,12 @@ use operand::Words;
 pub(crate) use token::{Token, TokenKind, quote_name, quote_string, tokenize, unquote};
 
 /// The tables that are always there; none of them can be created or dropped.
-pub(crate) const SYSTEM_TABLES: [&str; 8] =
-    ["blobs", "columns", "history", "levels", "objects", "policies", "stats", "tables"];
+pub(crate) const SYSTEM_TABLES: [&str; 10] = [
+    "blobs", "budgets", "columns", "forecast", "history", "levels", "objects", "policies", "stats", "tables",
+];
 
 /// Names promised for later; asking for them gives a message that says so.
-pub(crate) const LATER_TABLES: [&str; 3] = ["changes", "forecast", "indexes"];
+pub(crate) const LATER_TABLES: [&str; 2] = ["changes", "indexes"];
 
 /// A mistake in the text, at a byte range of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -60,6 +60,7 @@ impl Table for HistoryTable {
         let by_object = IndexShape {
             name: "object index",
             columns: vec![ColumnRef::Number(OBJECT)],
+            also: Vec::new(),
             column_name: "object".to_owned(),
             text: false,
             unique: false,

@@ -2,6 +2,8 @@
 //!
 //! `objects` and `history` stream from the object store through its indexes; the others are small and made whole.
 
+mod budgets;
+mod forecast;
 mod history;
 mod objects;
 mod policies;
@@ -19,6 +21,8 @@ pub(crate) fn system_tables(shared: &Arc<Shared>) -> Vec<Arc<dyn Table>> {
         Arc::new(objects::ObjectsTable::new(Arc::clone(shared))),
         Arc::new(policies::PoliciesTable::new(Arc::clone(shared))),
         Arc::new(history::HistoryTable::new(Arc::clone(shared))),
+        Arc::new(budgets::BudgetsTable::new(Arc::clone(shared))),
+        Arc::new(forecast::ForecastTable::new(Arc::clone(shared))),
         Arc::new(system::SystemTable::blobs(Arc::clone(shared))),
         Arc::new(system::SystemTable::levels(Arc::clone(shared))),
         Arc::new(system::SystemTable::stats(Arc::clone(shared))),

@@ -1,6 +1,6 @@
 //! `objects`: the object store as a table.
 //!
-//! Reads use the store's own indexes; UPDATE (name, policy, pinned, rate) and DELETE go through the store, which
+//! Reads use the store's own indexes; UPDATE (name, policy, pinned, rate, keep_original) and DELETE go through the store, which
 //! knows about holds, policies and history. Their changes wait until the whole statement has been worked out and
 //! checked, and are then made one after the other: each is atomic, and if one is refused after all, the error says
 //! how many were made before it.
@@ -20,7 +20,7 @@ use crate::shared::Shared;
 use crate::table::{Cell, OnConflict, Rows, Table, TableColumn, cell};
 use crate::value::Value;
 
-static COLUMNS: [TableColumn; 23] = [
+static COLUMNS: [TableColumn; 24] = [
     TableColumn::new("id", "INTEGER"),
     TableColumn::new("name", "TEXT"),
     TableColumn::new("tenant", "TEXT"),
@@ -44,6 +44,7 @@ static COLUMNS: [TableColumn; 23] = [
     TableColumn::new("restore_until", "TIMESTAMP"),
     TableColumn::new("rate", "REAL"),
     TableColumn::new("error", "TEXT"),
+    TableColumn::new("keep_original", "BOOLEAN"),
 ];
 
 fn column(name: &str) -> usize {
@@ -72,6 +73,7 @@ enum Edit {
     Delete,
     Policy(String),
     Pinned(bool),
+    KeepOriginal(bool),
     Rate(f64),
     Rename(String),
 }
@@ -141,6 +143,7 @@ impl ObjectsTable {
         IndexShape {
             name,
             columns: std::iter::once(own).chain(extra).collect(),
+            also: Vec::new(),
             column_name: column_name.to_owned(),
             text: index == Index::Name,
             unique: index == Index::Id,
@@ -197,6 +200,7 @@ impl ObjectsTable {
                     Edit::Policy(policy)
                 }
                 ("pinned", Value::Integer(pinned @ 0..=1)) => Edit::Pinned(pinned == 1),
+                ("keep_original", Value::Integer(keep @ 0..=1)) => Edit::KeepOriginal(keep == 1),
                 ("rate", Value::Real(rate)) => Edit::Rate(rate),
                 ("rate", Value::Integer(rate)) => Edit::Rate(rate as f64),
                 ("name", Value::Text(name)) if name == object.name => continue,
@@ -204,11 +208,14 @@ impl ObjectsTable {
                 ("policy" | "name", _) => {
                     return Err(Error::invalid(format!("{} must be text", column.name)));
                 }
-                ("pinned", _) => return Err(Error::invalid("pinned must be true or false")),
+                ("pinned" | "keep_original", _) => {
+                    return Err(Error::invalid(format!("{} must be true or false", column.name)));
+                }
                 ("rate", _) => return Err(Error::invalid("rate must be a number from 0.1 to 10")),
                 (other, _) => {
-                    let message =
-                        format!("{other} of objects cannot be set; name, policy, pinned and rate can");
+                    let message = format!(
+                        "{other} of objects cannot be set; name, policy, pinned, rate and keep_original can"
+                    );
                     return Err(Error::new(ErrorKind::Unsupported, message));
                 }
             });
@@ -237,6 +244,7 @@ impl ObjectsTable {
             Edit::Delete => store.delete(tenant, name),
             Edit::Policy(policy) => store.set_policy(tenant, name, policy),
             Edit::Pinned(pinned) => store.set_pinned(tenant, name, *pinned),
+            Edit::KeepOriginal(keep) => store.set_keep_original(tenant, name, *keep),
             Edit::Rate(rate) => store.set_rate(tenant, name, *rate),
             Edit::Rename(new_name) => store.rename(tenant, name, new_name),
         }
@@ -420,6 +428,7 @@ impl Rows for ObjectRows {
             20 => cell::optional(object.restore_until, time),
             21 => cell::real(object.rate),
             22 => cell::optional(object.error.as_deref(), cell::text),
+            23 => cell::boolean(object.keep_original),
             _ => cell::null(),
         })
     }

@@ -190,6 +190,7 @@ impl Table for UserTable {
         let mut indexes = vec![IndexShape {
             name: "primary key",
             columns: id_columns.clone(),
+            also: Vec::new(),
             column_name: "_id".to_owned(),
             text: false,
             unique: true,
@@ -205,6 +206,7 @@ impl Table for UserTable {
         indexes.extend(self.single_uniques().map(|(_, column)| IndexShape {
             name: "unique key",
             columns: vec![ColumnRef::Number(column)],
+            also: Vec::new(),
             column_name: self.columns.get(column).map_or_else(String::new, |column| column.name.to_string()),
             text: true,
             unique: numeric(column),

@@ -25,8 +25,8 @@ notes/b.txt
 
 GET objects 'data.json'
 ----
-[id|name|tenant|type|media_type|size|stored|stage|heat|fidelity|policy|created_at|accessed_at|effective_at|next_decay_at|origin_hash|content_hash|pinned|held|original_kept|restore_until|rate|error]
-4|data.json|default|json|application/json|8|8|0|1.0|1.0|json|1704067200000|1704067200000|1704067200000|1706659200000|f9d86028c6e0d64e225186f96acb69338b2c59764df79162107f5c4bb34d1310|f9d86028c6e0d64e225186f96acb69338b2c59764df79162107f5c4bb34d1310|0|0|0|NULL|1.0|NULL
+[id|name|tenant|type|media_type|size|stored|stage|heat|fidelity|policy|created_at|accessed_at|effective_at|next_decay_at|origin_hash|content_hash|pinned|held|original_kept|restore_until|rate|error|keep_original]
+4|data.json|default|json|application/json|8|8|0|1.0|1.0|json|1704067200000|1704067200000|1704067200000|1706659200000|f9d86028c6e0d64e225186f96acb69338b2c59764df79162107f5c4bb34d1310|f9d86028c6e0d64e225186f96acb69338b2c59764df79162107f5c4bb34d1310|0|0|0|NULL|1.0|NULL|0
 
 SELECT created_at, next_decay_at - created_at FROM objects WHERE id = 1
 ----
@@ -41,7 +41,7 @@ notes/a.txt|1|2.0
 
 UPDATE objects SET stage = 3
 ----
-error: stage of objects cannot be set; name, policy, pinned and rate can
+error: stage of objects cannot be set; name, policy, pinned, rate and keep_original can
 
 UPDATE objects SET policy = 'nope'
 ----
@@ -236,19 +236,19 @@ RELEASE 'kept.txt' HOLD x
 
 EXPLAIN DECAY 'told.txt'
 ----
-[to_stage|due_at|decided_by|by_heat|by_retention|by_dwell|happens_at|bytes_after_estimate]
-1|1709424000000|heat|1709424000000|1704240000000|1704240000000|1709424000000|25
-2|1735776000000|heat|1735776000000|1704240000000|1704240000000|1735776000000|1
-3|1830384000000|heat|1830384000000|1704240000000|1704240000000|1830384000000|1
+[to_stage|due_at|decided_by|by_heat|by_retention|by_dwell|happens_at|bytes_after_estimate|fidelity_after_estimate]
+1|1709424000000|heat|1709424000000|1704240000000|1704240000000|1709424000000|26|0.7
+2|1735776000000|heat|1735776000000|1704240000000|1704240000000|1735776000000|2|0.3
+3|1830384000000|heat|1830384000000|1704240000000|1704240000000|1830384000000|2|0.02
 ok: 19 of 19 bytes, hot, fidelity 1.000; heat 1.000 with a half-life of 45 days, rate 1, policy text
 
 HOLD 'told.txt' REASON 'case 19'; EXPLAIN DECAY 'told.txt'
 ----
 ok: told.txt is held by hold 1
-[to_stage|due_at|decided_by|by_heat|by_retention|by_dwell|happens_at|bytes_after_estimate]
-1|1709424000000|heat|1709424000000|1704240000000|1704240000000|NULL|NULL
-2|1735776000000|heat|1735776000000|1704240000000|1704240000000|NULL|NULL
-3|1830384000000|heat|1830384000000|1704240000000|1704240000000|NULL|NULL
+[to_stage|due_at|decided_by|by_heat|by_retention|by_dwell|happens_at|bytes_after_estimate|fidelity_after_estimate]
+1|1709424000000|heat|1709424000000|1704240000000|1704240000000|NULL|NULL|NULL
+2|1735776000000|heat|1735776000000|1704240000000|1704240000000|NULL|NULL|NULL
+3|1830384000000|heat|1830384000000|1704240000000|1704240000000|NULL|NULL|NULL
 ok: 19 of 19 bytes, hot, fidelity 1.000; heat 1.000 with a half-life of 45 days, rate 1, policy text; stays as it is: hold 1 (case 19) until it is released
 
 EXPLAIN DECAY 'nothing'

@@ -172,10 +172,12 @@ DROP TABLE people; TABLES
 ok: table people dropped
 [name|kind|columns|sql]
 blobs|system|8|NULL
+budgets|system|8|NULL
 columns|system|7|NULL
+forecast|system|9|NULL
 history|system|18|NULL
 levels|system|4|NULL
-objects|system|23|NULL
+objects|system|24|NULL
 pairs|user|2|CREATE TABLE pairs (a, b, PRIMARY KEY (a, b))
 plain|user|2|CREATE TABLE plain (a, b)
 policies|system|31|NULL
