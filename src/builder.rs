@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use patina_objects::{Clock, ObjectStore, SchedulerOptions, StoreOptions};
+use patina_codecs::Registry;
+use patina_objects::{Clock, CodecTransform, ObjectStore, SchedulerOptions, StoreOptions};
 use patina_storage::{Db, Options, StdVfs, Vfs};
 
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, stopwatch};
 use crate::error::Result;
 use crate::patina::Patina;
 
@@ -37,7 +38,7 @@ impl Default for Builder {
             clock: Arc::new(SystemClock),
             vfs: Arc::new(StdVfs),
             storage: Options::default(),
-            objects: StoreOptions::default(),
+            objects: StoreOptions { transform: transform_of(Registry::new()), ..StoreOptions::default() },
             scheduler: None,
         }
     }
@@ -65,7 +66,37 @@ impl Builder {
         self
     }
 
-    /// Settings of the object store.
+    /// The codecs that make objects smaller: those of PatinaDB and what you add. Each transform is held to
+    /// [`Limits::time_ms`](patina_codecs::Limits::time_ms). Call it after [`Builder::store_options`].
+    ///
+    /// ```
+    /// use patinadb::Patina;
+    /// use patinadb::codecs::{Codec, Input, MediaType, Outcome, Refusal, Registry};
+    /// use std::sync::Arc;
+    ///
+    /// struct Scans;
+    ///
+    /// impl Codec for Scans {
+    ///     fn id(&self) -> &'static str { "scans" }
+    ///     fn version(&self) -> u16 { 1 }
+    ///     fn accepts(&self, media: &MediaType) -> bool { media.mime == "application/dicom" }
+    ///     fn degrade(&self, input: &Input<'_>) -> Result<Outcome, Refusal> {
+    ///         Err(Refusal::new("is not to be touched")) // yours does better
+    ///     }
+    /// }
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().join("data");
+    /// let db = Patina::builder().codecs(Registry::new().with(Arc::new(Scans))).open(path)?;
+    /// # Ok::<(), patinadb::Error>(())
+    /// ```
+    #[must_use]
+    pub fn codecs(mut self, registry: Registry) -> Self {
+        self.objects.transform = transform_of(registry);
+        self
+    }
+
+    /// Settings of the object store, its codecs among them.
     #[must_use]
     pub fn store_options(mut self, options: StoreOptions) -> Self {
         self.objects = options;
@@ -90,4 +121,8 @@ impl Builder {
         self.scheduler.map_or(Ok(()), |options| patina.start_scheduler(options))?;
         Ok(patina)
     }
+}
+
+fn transform_of(registry: Registry) -> Arc<CodecTransform> {
+    Arc::new(CodecTransform::new(registry.with_clock(stopwatch())))
 }

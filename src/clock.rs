@@ -1,6 +1,7 @@
-//! The one place where PatinaDB asks the machine for the time.
+//! The one place where PatinaDB asks the machine for the time: of day for its objects, and how long for its codecs.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use patina_objects::{Clock, Timestamp};
 
@@ -23,4 +24,12 @@ impl Clock for SystemClock {
         let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
     }
+}
+
+/// A stopwatch that holds codecs to their [`Limits::time_ms`](patina_codecs::Limits::time_ms). It runs on while the clock
+/// that ages objects is set by hand: how long a transform takes has nothing to do with how old an object is.
+#[expect(clippy::disallowed_methods, reason = "this is the clock that every other place is handed")]
+pub(crate) fn stopwatch() -> patina_codecs::Clock {
+    let start = Instant::now();
+    Arc::new(move || start.elapsed())
 }

@@ -9,12 +9,13 @@
 //! Example: a truncated JPEG at `Cold` → `image` refuses ("unexpected end of file") → kept, fidelity 1,
 //! note `image: cannot be decoded: … ; kept as it is`.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::media::MediaType;
 use crate::opaque;
 use crate::params::{Limits, Params};
-use crate::registry::{self, Codec, Input, Outcome, Refusal};
+use crate::registry::{Codec, Input, Outcome, Refusal, Registry};
 use crate::trace::TRACE_BYTES_MAX;
 
 /// How far an object is taken. The numbers are those of the life cycle's stages.
@@ -71,7 +72,8 @@ pub struct Degraded {
     pub note: Option<String>,
 }
 
-/// Degrades `bytes` of type `media_type` to `depth`.
+/// Degrades `bytes` of type `media_type` to `depth` with the codecs of this crate and no limit of time; a [`Registry`]
+/// can have more of both.
 ///
 /// Never fails and never panics: what no codec can treat is kept ([`Content::Same`]), or at
 /// [`Depth::Trace`] described from outside; the note says why. Deterministic.
@@ -83,39 +85,79 @@ pub struct Degraded {
 /// assert!(odd.note.unwrap().contains("cannot be decoded"));
 /// ```
 pub fn degrade(bytes: &[u8], media_type: &str, depth: Depth, params: &Params, limits: &Limits) -> Degraded {
-    let media = MediaType::from_mime(media_type);
-    let params = params.in_range();
-    let input = Input { bytes, media: &media, depth, params: &params, limits };
-    let mut refusals = Vec::new();
-    for codec in registry::chain(&media) {
-        let safest = codec.id() == opaque::OPAQUE.id();
-        if safest && depth != Depth::Trace && !refusals.is_empty() {
-            break;
-        }
-        let answer = if safest { guarded(codec, &input) } else { limited(codec, &input) };
-        match answer.and_then(|outcome| judge(codec, &input, outcome)) {
-            Ok(mut degraded) => {
-                degraded.note = joined(&refusals, degraded.note);
-                return degraded;
-            }
-            Err(refusal) => refusals.push(format!("{}: {refusal}", codec.id())),
-        }
-    }
-    last_resort(&input, &refusals)
+    Registry::new().degrade(bytes, media_type, depth, params, limits)
 }
 
-/// Runs a codec unless the input is over the limit for parsing.
+impl Registry {
+    /// Degrades `bytes` of type `media_type` to `depth`; see [`degrade()`].
+    ///
+    /// Deterministic, but for one thing: with a clock, a slow machine may have to keep what a fast one makes smaller.
+    pub fn degrade(
+        &self,
+        bytes: &[u8],
+        media_type: &str,
+        depth: Depth,
+        params: &Params,
+        limits: &Limits,
+    ) -> Degraded {
+        let media = MediaType::from_mime(media_type);
+        let params = params.in_range();
+        let deadline = self.deadline(limits);
+        let input = Input { bytes, media: &media, depth, params: &params, limits, deadline: &deadline };
+        let mut refusals = Vec::new();
+        for codec in self.chain(&media) {
+            let safest = codec.id() == opaque::OPAQUE.id();
+            if safest && depth != Depth::Trace && !refusals.is_empty() {
+                break;
+            }
+            let answer = if safest { guarded(codec, &input) } else { limited(codec, &input) };
+            match answer.and_then(|outcome| judge(codec, &input, outcome)) {
+                Ok(mut degraded) => {
+                    degraded.note = joined(&refusals, degraded.note);
+                    return degraded;
+                }
+                Err(refusal) => refusals.push(format!("{}: {refusal}", codec.id())),
+            }
+        }
+        last_resort(&input, &refusals)
+    }
+}
+
+/// Runs a codec unless the input is over the limit for parsing or the time is over.
 fn limited(codec: &dyn Codec, input: &Input<'_>) -> Result<Outcome, Refusal> {
     let len_bytes = input.bytes.len() as u64;
     if len_bytes > input.limits.input_bytes {
         return Err(Refusal::new(format!("{len_bytes} bytes are more than {}", input.limits.input_bytes)));
     }
+    input.deadline.check()?;
     guarded(codec, input)
+}
+
+thread_local! {
+    static CATCHES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread runs a codec, so that a panic now is caught and told in the note. A program's panic hook may ask,
+/// so as not to alarm people with a file that a decoder stumbles over.
+///
+/// ```
+/// let alarm = std::panic::take_hook();
+/// std::panic::set_hook(Box::new(move |panic| {
+///     if !patina_codecs::catches_panics() {
+///         alarm(panic);
+///     }
+/// }));
+/// ```
+pub fn catches_panics() -> bool {
+    CATCHES.get()
 }
 
 fn guarded(codec: &dyn Codec, input: &Input<'_>) -> Result<Outcome, Refusal> {
     // Codecs hold no state, so nothing half-changed can be seen after a panic.
-    catch_unwind(AssertUnwindSafe(|| codec.degrade(input))).unwrap_or_else(|payload| {
+    let before = CATCHES.replace(true);
+    let answer = catch_unwind(AssertUnwindSafe(|| codec.degrade(input)));
+    CATCHES.set(before);
+    answer.unwrap_or_else(|payload| {
         let message = payload
             .downcast_ref::<String>()
             .map(String::as_str)

@@ -43,9 +43,16 @@
 //! assert!(json.contains("Lighthouses") && json.len() <= 1024);
 //! ```
 
+#[cfg(feature = "archives")]
+mod archive;
+#[cfg(feature = "audio")]
+mod audio;
+mod deadline;
 mod degrade;
 mod detect;
 mod digest;
+#[cfg(feature = "documents")]
+mod document;
 mod image;
 mod json;
 mod log;
@@ -61,13 +68,17 @@ mod table;
 mod tensor;
 mod text;
 mod trace;
+#[cfg(feature = "archives")]
+mod unpack;
 
-pub use degrade::{Content, Degraded, Depth, degrade};
+pub use deadline::{Clock, Deadline};
+pub use degrade::{Content, Degraded, Depth, catches_panics, degrade};
 pub use detect::{HEAD_BYTES_MAX, detect};
 pub use json::JSON_MIME;
 pub use log::LOG_MIME;
-pub use media::{Kind, MediaType};
+pub use media::{ARCHIVE_MIME, Kind, MediaType};
 pub use metadata::METADATA_MIME;
 pub use params::{InvalidParams, Limits, Params};
-pub use table::TABLE_MIME;
+pub use registry::{Codec, Input, Outcome, Refusal, Registry};
+pub use table::{TABLE_MIME, WORKBOOK_MIME};
 pub use trace::TRACE_BYTES_MAX;

@@ -5,7 +5,10 @@ use std::fmt;
 
 use crate::json::JSON_MIME;
 use crate::log::LOG_MIME;
-use crate::table::TABLE_MIME;
+use crate::table::{TABLE_MIME, WORKBOOK_MIME};
+
+/// The media type of what is left of an archive.
+pub const ARCHIVE_MIME: &str = "application/vnd.patina.archive+json";
 
 /// The coarse type of an object, as the column `type` and policies name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,7 +88,8 @@ impl Kind {
             "text/plain" | "text/markdown" | "text/html" | "application/xhtml+xml" => Self::Text,
             "text/x-log" | LOG_MIME => Self::Log,
             "application/json" | "application/x-ndjson" | "application/geo+json" | JSON_MIME => Self::Json,
-            "text/csv" | "text/tab-separated-values" | "application/vnd.ms-excel" | TABLE_MIME => Self::Table,
+            "text/csv" | "text/tab-separated-values" | "application/vnd.ms-excel" => Self::Table,
+            TABLE_MIME | WORKBOOK_MIME => Self::Table,
             "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
             | "application/vnd.oasis.opendocument.spreadsheet" => Self::Table,
             "application/pdf" | "application/rtf" | "application/msword" => Self::Document,
@@ -103,6 +107,7 @@ impl Kind {
             "application/vnd.rar" | "application/x-lz4" | "application/x-lzip" | "application/x-cpio" => {
                 Self::Archive
             }
+            ARCHIVE_MIME | "application/x-compressed-tar" => Self::Archive,
             "application/java-archive" | "application/vnd.debian.binary-package" => Self::Archive,
             "application/xml" | "text/xml" | "application/toml" | "application/yaml" => Self::Code,
             other => Self::of_family(other),

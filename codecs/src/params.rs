@@ -120,6 +120,16 @@ pub struct Limits {
     pub side_px: u32,
     /// Tensors of a file, entries of an archive.
     pub entries: u64,
+    /// What may come out of a compressed file, in multiples of its size.
+    pub expansion: u64,
+    /// Bytes that come out of a compressed file and are held at once.
+    pub unpacked_bytes: u64,
+    /// Pages of a document, slides of a presentation, chapters of a book.
+    pub pages: u64,
+    /// Seconds of sound.
+    pub audio_s: u64,
+    /// Milliseconds that a transform may take, if the [`Registry`](crate::Registry) has a clock.
+    pub time_ms: u64,
     /// Bytes of an output; a codec that gives more is not used.
     pub output_bytes: u64,
 }
@@ -136,6 +146,11 @@ impl Default for Limits {
             pixels: 100_000_000,
             side_px: 16_384,
             entries: 10_000,
+            expansion: 100,
+            unpacked_bytes: 256 << 20,
+            pages: 5_000,
+            audio_s: 4 * 3_600,
+            time_ms: 60_000,
             output_bytes: 128 << 20,
         }
     }

@@ -70,10 +70,12 @@ impl Members {
 
 /// A number for a person: whole ones as they are, others to six digits.
 pub(crate) fn number(value: f64) -> Value {
-    if value.fract() == 0.0 && value.abs() < WHOLE_MAX {
-        return Value::from(value as i64);
+    let is_whole = |value: f64| value.fract() == 0.0 && value.abs() < WHOLE_MAX;
+    // Rounding may make it whole: what is read back must be written the same.
+    match if is_whole(value) { value } else { rounded(value) } {
+        whole if is_whole(whole) => Value::from(whole as i64),
+        other => Value::from(other),
     }
-    Value::from(rounded(value))
 }
 
 /// To six significant digits.
@@ -132,6 +134,7 @@ mod tests {
         let shown = |value: f64| number(value).to_string();
         assert_eq!(shown(31.95376472), "31.9538");
         assert_eq!(shown(1_234_567_891.0), "1234567891");
+        assert_eq!(shown(14.999_999_999), "15");
         assert_eq!(shown(-0.000012345678), "-0.0000123457");
         assert_eq!(shown(f64::NAN), "null");
     }

@@ -78,7 +78,7 @@ pub use model::{
     Access, DEFAULT_TENANT, Explanation, Forecast, ForecastDay, HistoryRow, ListFilter, Object, ObjectInfo,
     PlannedMove, PutOptions, StageMoves, StoreOptions, Sum, TickOptions, TickProgress, TickReport, Totals,
 };
-pub use patina_codecs::{Kind, Limits, Params};
+pub use patina_codecs::{Kind, Limits, MediaType, Params, Registry};
 pub use policy::{AppliesTo, Policy};
 pub use scheduler::{Scheduler, SchedulerOptions, SchedulerStatus};
 pub use store::{History, ObjectStore, Objects};

@@ -21,7 +21,7 @@ pub struct StoreOptions {
     pub pending_touches_max: usize,
     /// What an input may demand of the machine during a transform.
     pub limits: Limits,
-    /// What degrades; the codecs of `patina-codecs` unless replaced.
+    /// What degrades; the codecs of `patina-codecs`, without a limit of time, unless replaced.
     pub transform: Arc<dyn Transform>,
     /// Who the history says it was.
     pub actor: String,
@@ -37,7 +37,7 @@ impl Default for StoreOptions {
         Self {
             pending_touches_max: 65_536,
             limits: Limits::default(),
-            transform: Arc::new(CodecTransform),
+            transform: Arc::new(CodecTransform::default()),
             actor: "local".to_owned(),
             clock_jump_max: Some(days(30)),
             degraded_bytes_per_hour_max: None,

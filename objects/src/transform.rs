@@ -3,7 +3,7 @@
 //! The life cycle asks for a depth and gets bytes, a summary, or "keep them" with a measured fidelity. Which codec
 //! does it is no concern of this crate; an embedder may put its own in front, and tests put one that is quick.
 
-use patina_codecs::{Degraded, Depth, Limits, Params};
+use patina_codecs::{Degraded, Depth, Limits, MediaType, Params, Registry};
 
 /// Turns an object's bytes into what its next stage keeps.
 pub trait Transform: Send + Sync {
@@ -20,11 +20,42 @@ pub trait Transform: Send + Sync {
         params: &Params,
         limits: &Limits,
     ) -> Result<Degraded, String>;
+
+    /// Tells the type of a new object from its first bytes (up to [`patina_codecs::HEAD_BYTES_MAX`]) and its name, where
+    /// whoever put it did not say.
+    fn detect(&self, head: &[u8], name: &str) -> MediaType {
+        patina_codecs::detect(head, name)
+    }
 }
 
-/// The codecs of `patina-codecs`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CodecTransform;
+/// The codecs of a [`Registry`]: those of `patina-codecs`, and those that the embedder adds.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use patina_codecs::{Codec, Input, MediaType, Outcome, Refusal};
+/// use patina_objects::{CodecTransform, Registry, StoreOptions};
+///
+/// # struct Scans;
+/// # impl Codec for Scans {
+/// #     fn id(&self) -> &'static str { "scans" }
+/// #     fn version(&self) -> u16 { 1 }
+/// #     fn accepts(&self, media: &MediaType) -> bool { media.mime == "application/dicom" }
+/// #     fn degrade(&self, _: &Input<'_>) -> Result<Outcome, Refusal> { Ok(Outcome::Keep { note: None }) }
+/// # }
+/// let registry = Registry::new().with(Arc::new(Scans));
+/// let options = StoreOptions { transform: Arc::new(CodecTransform::new(registry)), ..StoreOptions::default() };
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct CodecTransform {
+    registry: Registry,
+}
+
+impl CodecTransform {
+    /// With these codecs; the history tells the id and the version of the one that was used.
+    pub fn new(registry: Registry) -> Self {
+        Self { registry }
+    }
+}
 
 impl Transform for CodecTransform {
     fn degrade(
@@ -35,6 +66,10 @@ impl Transform for CodecTransform {
         params: &Params,
         limits: &Limits,
     ) -> Result<Degraded, String> {
-        Ok(patina_codecs::degrade(bytes, media_type, depth, params, limits))
+        Ok(self.registry.degrade(bytes, media_type, depth, params, limits))
+    }
+
+    fn detect(&self, head: &[u8], name: &str) -> MediaType {
+        self.registry.detect(head, name)
     }
 }

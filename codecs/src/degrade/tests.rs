@@ -1,4 +1,5 @@
 use super::*;
+use crate::deadline::Deadline;
 use crate::media::Kind;
 
 /// Gives what it was made with, or panics without.
@@ -37,7 +38,14 @@ fn bytes_of(len: usize, fidelity: f64) -> Outcome {
 fn run(depth: Depth, script: fn(&Input<'_>) -> Result<Outcome, Refusal>) -> Result<Degraded, Refusal> {
     let media = MediaType::known(Kind::Other, "application/x-test");
     let (params, limits) = (Params::default(), Limits { output_bytes: 950, ..Limits::default() });
-    let input = Input { bytes: &[0; 1000], media: &media, depth, params: &params, limits: &limits };
+    let input = Input {
+        bytes: &[0; 1000],
+        media: &media,
+        depth,
+        params: &params,
+        limits: &limits,
+        deadline: &Deadline::never(),
+    };
     let codec = Scripted(script);
     guarded(&codec, &input).and_then(|outcome| judge(&codec, &input, outcome))
 }
@@ -83,7 +91,14 @@ fn only_a_short_trace_counts_as_a_trace() {
 fn judge_trace(outcome: Outcome) -> Result<Degraded, Refusal> {
     let media = MediaType::known(Kind::Other, "application/x-test");
     let (params, limits) = (Params::default(), Limits::default());
-    let input = Input { bytes: b"", media: &media, depth: Depth::Trace, params: &params, limits: &limits };
+    let input = Input {
+        bytes: b"",
+        media: &media,
+        depth: Depth::Trace,
+        params: &params,
+        limits: &limits,
+        deadline: &Deadline::never(),
+    };
     judge(&opaque::OPAQUE, &input, outcome)
 }
 

@@ -1,4 +1,5 @@
-//! Zip files are many formats: the names of their entries tell which.
+//! Zip files are many formats: the names of their entries tell which. So are the compound files of old office programs
+//! (MS-CFB): the names of their streams do, or how the first one begins.
 
 use crate::media::{Kind, MediaType};
 
@@ -39,6 +40,35 @@ pub(super) fn inside_zip(head: &[u8], by_name: Option<MediaType>) -> MediaType {
     match by_name {
         Some(media) if is_office && media.mime.starts_with("application/vnd.openxmlformats") => media,
         _ => MediaType::known(Kind::Archive, "application/zip"),
+    }
+}
+
+/// What a compound file holds; its directory may lie beyond the head, so the name may have to decide.
+pub(super) fn inside_compound(head: &[u8], by_name: Option<MediaType>) -> MediaType {
+    const EXCEL: MediaType = MediaType::known(Kind::Table, "application/vnd.ms-excel");
+    const STREAMS: [(&str, MediaType); 4] = [
+        ("Workbook", EXCEL),
+        ("Book", EXCEL),
+        ("WordDocument", MediaType::known(Kind::Document, "application/msword")),
+        ("PowerPoint Document", MediaType::known(Kind::Document, "application/vnd.ms-powerpoint")),
+    ];
+    /// The first sector, and the record that begins an Excel stream.
+    const FIRST_SECTOR: usize = 512;
+    const BEGIN: [u8; 4] = [0x09, 0x08, 0x10, 0x00];
+    let named = |name: &str| {
+        // Names are UTF-16 and end with a zero.
+        let name: Vec<u8> = name.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
+        head.windows(name.len()).any(|window| window == name)
+    };
+    if let Some((_, media)) = STREAMS.into_iter().find(|(name, _)| named(name)) {
+        return media;
+    }
+    if head.get(FIRST_SECTOR..).is_some_and(|first| first.starts_with(&BEGIN)) {
+        return EXCEL;
+    }
+    match by_name {
+        Some(media) if STREAMS.iter().any(|(_, known)| *known == media) => media,
+        _ => MediaType::known(Kind::Other, "application/x-ole-storage"),
     }
 }
 

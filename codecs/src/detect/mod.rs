@@ -35,6 +35,7 @@ pub fn detect(head: &[u8], name: &str) -> MediaType {
     if let Some(media) = signature::of(head) {
         return match media.mime.as_ref() {
             "application/zip" => container::inside_zip(head, by_name),
+            "application/x-ole-storage" => container::inside_compound(head, by_name),
             _ => media,
         };
     }

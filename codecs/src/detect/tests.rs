@@ -123,3 +123,23 @@ fn an_empty_file_is_what_its_name_says() {
     assert_eq!(mime(b"", "a.md"), "text/markdown");
     assert_eq!(mime(b"", ""), "text/plain");
 }
+
+#[test]
+fn compound_files_are_told_apart_by_their_streams() {
+    let compound = |at: usize, bytes: &[u8]| {
+        let mut file = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec();
+        file.resize(2048, 0);
+        file[at..at + bytes.len()].copy_from_slice(bytes);
+        file
+    };
+    let utf16 = |name: &str| name.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    for (file, name, mime) in [
+        (compound(1024, &utf16("Workbook")), "x", "application/vnd.ms-excel"),
+        (compound(1024, &utf16("WordDocument")), "x.xls", "application/msword"),
+        (compound(512, b"\x09\x08\x10\x00\x00\x06"), "x", "application/vnd.ms-excel"),
+        (compound(512, b""), "x.xls", "application/vnd.ms-excel"),
+        (compound(512, b""), "x.png", "application/x-ole-storage"),
+    ] {
+        assert_eq!(detect(&file, name).mime, mime);
+    }
+}

@@ -7,6 +7,7 @@ use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder};
 
 use super::picture::{Picture, fit};
 use super::{Loss, Source, exif, similarity};
+use crate::deadline::{Deadline, Watched};
 use crate::params::Limits;
 use crate::registry::Refusal;
 
@@ -23,10 +24,15 @@ pub(super) struct Carried<'a> {
 
 /// Decodes; with `side_px` at the smallest size the cosine transform gives (½, ¼, ⅛) whose longest side is
 /// not below it.
-pub(super) fn load(bytes: &[u8], side_px: Option<u32>, limits: &Limits) -> Result<Source, Refusal> {
+pub(super) fn load(
+    bytes: &[u8],
+    side_px: Option<u32>,
+    limits: &Limits,
+    deadline: &Deadline,
+) -> Result<Source, Refusal> {
     let failed = |error: jpeg_decoder::Error| Refusal::new(format!("cannot be decoded: {error}"));
-    let mut rest = bytes;
-    let mut decoder = Decoder::new(&mut rest);
+    let mut reader = Watched::new(bytes, deadline);
+    let mut decoder = Decoder::new(&mut reader);
     decoder.read_info().map_err(failed)?;
     let full = decoder.info().ok_or_else(|| Refusal::new("cannot be decoded: it has no header"))?;
     let (full_width, full_height) = (u32::from(full.width), u32::from(full.height));
@@ -45,7 +51,8 @@ pub(super) fn load(bytes: &[u8], side_px: Option<u32>, limits: &Limits) -> Resul
     drop(decoder);
     let orientation = exif.as_deref().map_or(1, exif::orientation);
     let picture = Picture::new(u32::from(info.width), u32::from(info.height), channels, pixels)?;
-    let losses = if rest.is_empty() { Vec::new() } else { vec![Loss::Trailer { bytes: rest.len() }] };
+    let trailer_bytes = reader.rest_bytes();
+    let losses = if trailer_bytes == 0 { Vec::new() } else { vec![Loss::Trailer { bytes: trailer_bytes }] };
     Ok(Source {
         picture: picture.oriented(orientation),
         full_px: if orientation >= 5 { (full_height, full_width) } else { (full_width, full_height) },
@@ -91,13 +98,15 @@ pub(super) fn search_quality(
     picture: &Picture,
     target_ssim: f64,
     allowed: RangeInclusive<u8>,
+    deadline: &Deadline,
 ) -> Result<u8, Refusal> {
     let sample = mosaic(picture)?;
     let luma = sample.luma();
     let nothing = Carried { icc: None, exif: None };
     let reached = |quality: u8| -> Result<bool, Refusal> {
+        deadline.check()?;
         let bytes = encode(&sample, quality, &nothing)?;
-        let decoded = load(&bytes, None, &Limits::default())?;
+        let decoded = load(&bytes, None, &Limits::default(), deadline)?;
         Ok(similarity::ssim(&luma, &decoded.picture.luma(), sample.width as usize) >= target_ssim)
     };
     let (mut low, mut high) = allowed.into_inner();

@@ -129,11 +129,11 @@ impl Loss {
 /// Decodes; with `side_px`, possibly smaller, but with a longest side of at least that.
 fn load(input: &Input<'_>, side_px: Option<u32>) -> Result<Source, Refusal> {
     if input.media.mime == JPEG_MIME {
-        return jpeg::load(input.bytes, side_px, input.limits);
+        return jpeg::load(input.bytes, side_px, input.limits, input.deadline);
     }
     #[cfg(feature = "images")]
     if let Some(format) = raster::format_of(&input.media.mime) {
-        return raster::load(input.bytes, format, input.limits);
+        return raster::load(input.bytes, format, input.limits, input.deadline);
     }
     Err(Refusal::new("no decoder for this format"))
 }
@@ -148,6 +148,7 @@ fn warm(input: &Input<'_>) -> Result<Outcome, Refusal> {
         &source.picture,
         params.warm_quality,
         params.warm_jpeg_quality_min..=params.warm_jpeg_quality_max,
+        input.deadline,
     )?;
     let params = format!("quality={quality} target_ssim={}", params.warm_quality);
     finish(&source, &source.picture, quality, exif::Extent::Full, params, input)
@@ -175,9 +176,10 @@ fn finish(
         icc: source.icc.as_deref().filter(|profile| fits_profile(profile, reduced)),
         exif: exif::carried(source.exif.as_deref(), source.full_px, extent),
     };
+    input.deadline.check()?;
     let bytes = jpeg::encode(reduced, quality, &carried)?;
     let check_side_px = 2 * similarity::proxy_side_px(reduced);
-    let decoded = jpeg::load(&bytes, Some(check_side_px), input.limits)?;
+    let decoded = jpeg::load(&bytes, Some(check_side_px), input.limits, input.deadline)?;
     if decoded.full_px != (reduced.width, reduced.height) {
         return Err(Refusal::new("the written picture decodes to another size: kept as it is"));
     }

@@ -11,6 +11,7 @@ use image::{
 
 use super::picture::Picture;
 use super::{Loss, Source};
+use crate::deadline::{Deadline, Watched};
 use crate::params::Limits;
 use crate::registry::Refusal;
 
@@ -26,8 +27,13 @@ pub(super) fn format_of(mime: &str) -> Option<ImageFormat> {
     })
 }
 
-pub(super) fn load(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<Source, Refusal> {
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+pub(super) fn load(
+    bytes: &[u8],
+    format: ImageFormat,
+    limits: &Limits,
+    deadline: &Deadline,
+) -> Result<Source, Refusal> {
+    let mut reader = ImageReader::with_format(Watched::new(bytes, deadline), format);
     let mut bounds = image::Limits::default();
     bounds.max_image_width = Some(limits.side_px);
     bounds.max_image_height = Some(limits.side_px);
@@ -48,7 +54,8 @@ pub(super) fn load(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result
     let decoded = DynamicImage::from_decoder(decoder).map_err(failed)?;
     let mut losses = Vec::new();
     let picture = flattened(decoded, &mut losses)?.oriented(orientation);
-    if is_animated(bytes, format, bounds)? {
+    deadline.check()?;
+    if is_animated(bytes, format, bounds, deadline)? {
         losses.push(Loss::Animation);
     }
     if format == ImageFormat::Tiff && has_pages(bytes) {
@@ -110,13 +117,18 @@ fn on_white(
     Picture::new(width, height, channels, flat)
 }
 
-fn is_animated(bytes: &[u8], format: ImageFormat, bounds: image::Limits) -> Result<bool, Refusal> {
+fn is_animated(
+    bytes: &[u8],
+    format: ImageFormat,
+    bounds: image::Limits,
+    deadline: &Deadline,
+) -> Result<bool, Refusal> {
     match format {
         ImageFormat::Png => PngDecoder::new(Cursor::new(bytes)).and_then(|png| png.is_apng()).map_err(failed),
         ImageFormat::WebP => {
             WebPDecoder::new(Cursor::new(bytes)).map(|webp| webp.has_animation()).map_err(failed)
         }
-        ImageFormat::Gif => has_second_frame(Cursor::new(bytes), bounds),
+        ImageFormat::Gif => has_second_frame(Watched::new(bytes, deadline), bounds),
         _ => Ok(false),
     }
 }

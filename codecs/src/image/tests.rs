@@ -1,5 +1,6 @@
 use super::picture::{Filter, fit};
 use super::*;
+use crate::deadline::Deadline;
 use crate::params::{Limits, Params};
 use crate::{Content, Degraded};
 
@@ -32,7 +33,7 @@ fn jpeg(picture: &Picture, exif: Option<Vec<u8>>) -> Vec<u8> {
 fn decoded(degraded: &Degraded) -> Source {
     let Content::Bytes(bytes) = &degraded.content else { panic!("kept: {:?}", degraded.note) };
     assert_eq!(degraded.media_type, "image/jpeg");
-    jpeg::load(bytes, None, &Limits::default()).unwrap()
+    jpeg::load(bytes, None, &Limits::default(), &Deadline::never()).unwrap()
 }
 
 /// A TIFF block with nothing but an orientation.
@@ -208,7 +209,8 @@ fn similarity_sees_the_wrong_picture_and_the_wrong_colours() {
 #[test]
 fn the_quality_search_finds_the_lowest_that_reaches_the_target() {
     let picture = waves(700, 500);
-    let search = |target, allowed| jpeg::search_quality(&picture, target, allowed).unwrap();
+    let search =
+        |target, allowed| jpeg::search_quality(&picture, target, allowed, &Deadline::never()).unwrap();
     assert_eq!(search(0.0001, 55..=80), 55);
     assert_eq!(search(1.0, 55..=80), 80);
     assert_eq!(search(0.9, 60..=60), 60);

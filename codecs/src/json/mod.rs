@@ -71,6 +71,7 @@ impl Codec for Json {
             let summary = summary.ok_or_else(|| Refusal::new("is no summary of JSON"))?;
             return Ok(summarised::outcome(&summary, true, input.depth));
         }
+        input.deadline.check()?;
         let summary = Summary::of(documents).ok_or_else(|| Refusal::new("has no values"))?;
         Ok(summarised::outcome(&summary, false, input.depth))
     }

@@ -40,6 +40,7 @@ pub(crate) static LOG: Log = Log;
 
 /// Parameters of a template that are summed up.
 const PARAMETERS_MAX: usize = 12;
+const RECORDS_BETWEEN_CHECKS: usize = 4096;
 
 pub(crate) struct Log;
 
@@ -49,7 +50,7 @@ impl Codec for Log {
     }
 
     fn version(&self) -> u16 {
-        1
+        2
     }
 
     fn accepts(&self, media: &MediaType) -> bool {
@@ -75,14 +76,20 @@ impl Codec for Log {
         if records.is_empty() {
             return Err(Refusal::new("has no records"));
         }
-        Ok(summarised::outcome(&summarised_log(&text, &records), false, input.depth))
+        Ok(summarised::outcome(&summarised_log(&text, &records, input)?, false, input.depth))
     }
 }
 
 /// All that warm holds. O(bytes · templates of one length).
-fn summarised_log(text: &str, records: &[Record<'_>]) -> Summary {
+fn summarised_log(text: &str, records: &[Record<'_>], input: &Input<'_>) -> Result<Summary, Refusal> {
     let mut miner = Miner::default();
-    let homes: Vec<Option<usize>> = records.iter().map(|record| miner.put(record)).collect();
+    let mut homes: Vec<Option<usize>> = Vec::with_capacity(records.len());
+    for (at, record) in records.iter().enumerate() {
+        if at.is_multiple_of(RECORDS_BETWEEN_CHECKS) {
+            input.deadline.check()?;
+        }
+        homes.push(miner.put(record));
+    }
     let mut members: Vec<Vec<&Record<'_>>> = vec![Vec::new(); miner.templates().len()];
     for (record, home) in records.iter().zip(&homes) {
         if let Some(home) = home {
@@ -108,7 +115,7 @@ fn summarised_log(text: &str, records: &[Record<'_>]) -> Summary {
     }
     let times: Vec<(i64, bool)> =
         records.iter().filter_map(|record| Some((record.time_ms?, record.is_error))).collect();
-    Summary {
+    Ok(Summary {
         lines: text.lines().count() as u64,
         records: records.len() as u64,
         words: records.iter().map(|record| record.words().count() as u64).sum(),
@@ -119,7 +126,7 @@ fn summarised_log(text: &str, records: &[Record<'_>]) -> Summary {
         templates,
         errors: errors.len() as u64,
         error_lines: errors.iter().map(|record| record.text.to_owned()).collect(),
-    }
+    })
 }
 
 fn template(words: &[Option<String>], members: &[&Record<'_>]) -> Option<Template> {

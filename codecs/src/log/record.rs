@@ -8,7 +8,24 @@ const LEVELS: [&str; 16] = [
 ];
 const ERRORS: [&str; 9] = ["ERROR", "ERR", "FATAL", "CRITICAL", "CRIT", "SEVERE", "ALERT", "EMERG", "PANIC"];
 /// Where no level is stated.
-const ERROR_WORDS: [&str; 6] = ["ERROR", "FATAL", "CRITICAL", "PANIC", "EXCEPTION", "TRACEBACK"];
+const ERROR_WORDS: [&str; 9] =
+    ["ERROR", "ERRORS", "FATAL", "CRITICAL", "PANIC", "PANICKED", "EXCEPTION", "EXCEPTIONS", "TRACEBACK"];
+/// Said before such a word, or as its value, they take it back.
+const NONE: [&str; 10] = ["NO", "0", "ZERO", "WITHOUT", "NOT", "NONE", "NULL", "NIL", "FALSE", "NON"];
+/// After such a word they make it the name of something that is there on good days, too.
+const NAMED: [&str; 11] = [
+    "LOG",
+    "LOGS",
+    "HANDLER",
+    "HANDLERS",
+    "RATE",
+    "BUDGET",
+    "PAGE",
+    "PAGES",
+    "REPORTING",
+    "COUNT",
+    "COUNTER",
+];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 /// Words at the start of a message among which a level is looked for.
@@ -38,9 +55,8 @@ impl<'a> Record<'a> {
         let is_error = match level {
             Some(level) => ERRORS.contains(&level),
             None => {
-                let start: String =
-                    line.chars().take(LOOKED_AT_CHARS).collect::<String>().to_ascii_uppercase();
-                ERROR_WORDS.iter().any(|word| start.contains(word)) || is_server_error(line)
+                let start: String = line.chars().take(LOOKED_AT_CHARS).collect();
+                says_error(&start) || is_server_error(line)
             }
         };
         let time_ms = time.and_then(time_ms);
@@ -126,12 +142,41 @@ fn access_time_ms(time: &str) -> Option<i64> {
 }
 
 fn level(message: &str) -> Option<&'static str> {
-    message.split_whitespace().take(LEVEL_WORDS).find_map(|word| {
-        let word = word.rsplit_once('=').map_or(word, |(_, value)| value);
+    message.split_whitespace().take(LEVEL_WORDS).find_map(|whole| {
+        let word = whole.rsplit_once('=').map_or(whole, |(_, value)| value);
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphabetic());
         // `error` in lower case is a word of the sentence, unless it stands in brackets or after `level=`.
-        let is_marked = bare.len() < word.len();
+        let is_marked = bare.len() < whole.len();
         LEVELS.into_iter().find(|level| bare == *level || is_marked && bare.eq_ignore_ascii_case(level))
+    })
+}
+
+/// Whether a word says that something went wrong: one of [`ERROR_WORDS`], or a name such as `ValueError` or
+/// `java.io.IOException`, and not `no errors`, `errors=0`, `/var/log/error.log` or `error rate`.
+fn says_error(text: &str) -> bool {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let is_in = |word: &str, list: &[&str]| {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        list.iter().any(|listed| bare.eq_ignore_ascii_case(listed))
+    };
+    let is_nothing = |value: &str| !value.contains(char::is_alphanumeric) || is_in(value, &NONE);
+    words.iter().enumerate().any(|(at, word)| {
+        let (key, value) = match word.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (*word, None),
+        };
+        let bare = key.trim_matches(|c: char| !c.is_alphanumeric());
+        let class = bare.rsplit('.').next().unwrap_or(bare);
+        let is_class = class.len() > "Error".len()
+            && (class.ends_with("Error") || class.ends_with("Exception"))
+            && class.starts_with(char::is_uppercase);
+        if !is_class && !ERROR_WORDS.iter().any(|error| class.eq_ignore_ascii_case(error)) {
+            return false;
+        }
+        let before = at.checked_sub(1).and_then(|before| words.get(before)).copied().unwrap_or("a");
+        let after = words.get(at + 1).copied().unwrap_or("a");
+        let is_assigned = key.ends_with(':') && is_in(after, &NONE) || value.is_some_and(is_nothing);
+        !is_in(before, &NONE) && !is_assigned && !is_in(after, &NAMED)
     })
 }
 

@@ -81,6 +81,19 @@ fn errors_are_known_by_level_word_and_status() {
         ("10.0.0.1 - - [01/May/2024:10:00:00 +0000] \"GET / HTTP/1.1\" 503 12", true),
         ("10.0.0.1 - - [01/May/2024:10:00:00 +0000] \"GET /500 HTTP/1.1\" 200 12", false),
         ("Traceback (most recent call last):", true),
+        ("job 7 failed: java.io.IOException: disk", true),
+        ("ValueError: too many values", true),
+        ("worker - error - queue is gone", true),
+        ("finished with 3 errors", true),
+        ("12:00:01 done, errors=2", true),
+        ("finished with 0 errors", false),
+        ("finished without errors", false),
+        ("12:00:01 done, errors=0 warnings=1", false),
+        ("12:00:01 result error=null", false),
+        ("12:00:01 Errors: 0", false),
+        ("writing to /var/log/error.log", false),
+        ("error rate is 0.1%", false),
+        ("an exceptional day, a terrorist film, panicle", false),
     ];
     for (line, is_error) in cases {
         let records = record::all(line);

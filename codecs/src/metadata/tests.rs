@@ -21,14 +21,14 @@ fn noise() -> Vec<u8> {
 #[test]
 fn warm_keeps_every_byte_and_cold_describes_them() {
     let bytes = noise();
-    let warm = to(&bytes, "application/zip", Depth::Warm);
+    let warm = to(&bytes, "application/x-7z-compressed", Depth::Warm);
     assert_eq!((warm.content, warm.fidelity), (Content::Same, 1.0));
-    let cold = to(&bytes, "application/zip", Depth::Cold);
+    let cold = to(&bytes, "application/x-7z-compressed", Depth::Cold);
     assert_eq!(cold.media_type, METADATA_MIME);
     assert!(cold.fidelity < 0.01, "{}", cold.fidelity);
     let described = object(&cold.content);
     assert_eq!(described["size"], 10_000);
-    assert_eq!(described["media_type"], "application/zip");
+    assert_eq!(described["media_type"], "application/x-7z-compressed");
     assert_eq!(described["sha256"].as_str().unwrap().len(), 64);
     assert_eq!(described["head_hex"].as_str().unwrap().len(), 128);
     assert!(described["entropy_bits"].as_f64().unwrap() > 7.0);
@@ -37,17 +37,17 @@ fn warm_keeps_every_byte_and_cold_describes_them() {
 #[test]
 fn a_trace_of_a_description_speaks_of_the_original() {
     let bytes = noise();
-    let cold = to(&bytes, "application/zip", Depth::Cold);
+    let cold = to(&bytes, "application/x-7z-compressed", Depth::Cold);
     let Content::Bytes(description) = &cold.content else { panic!("no description") };
     let trace = to(description, &cold.media_type, Depth::Trace);
-    let direct = to(&bytes, "application/zip", Depth::Trace);
+    let direct = to(&bytes, "application/x-7z-compressed", Depth::Trace);
     assert_eq!(object(&trace.content), object(&direct.content));
     assert_eq!(trace.codec, "metadata");
 }
 
 #[test]
 fn a_description_does_not_shrink_before_the_trace() {
-    let cold = to(&noise(), "application/zip", Depth::Cold);
+    let cold = to(&noise(), "application/x-7z-compressed", Depth::Cold);
     let Content::Bytes(description) = &cold.content else { panic!("no description") };
     for depth in [Depth::Warm, Depth::Cold] {
         assert_eq!(to(description, METADATA_MIME, depth).content, Content::Same);
@@ -74,7 +74,7 @@ fn the_head_of_a_text_of_unknown_type_can_be_read() {
 
 #[test]
 fn a_small_file_is_not_replaced_by_a_longer_description() {
-    assert_eq!(to(b"\x00\x01\x02\x03", "application/zip", Depth::Cold).content, Content::Same);
+    assert_eq!(to(b"\x00\x01\x02\x03", "application/x-7z-compressed", Depth::Cold).content, Content::Same);
 }
 
 #[test]

@@ -6,11 +6,12 @@
 
 use std::collections::HashSet;
 
-use super::{Grid, Limits, Refusal};
+use super::{Grid, Input, Refusal};
 use crate::statistics::cells::{self, Cell};
 
 const SEPARATORS: [u8; 4] = [b',', b'\t', b';', b'|'];
 const ROWS_LOOKED_AT: usize = 200;
+const ROWS_BETWEEN_CHECKS: usize = 4096;
 /// At least this share of the rows must have the usual width, or it is no table.
 const REGULAR_SHARE_MIN: f64 = 0.7;
 
@@ -21,7 +22,8 @@ pub(super) struct Dialect {
 }
 
 /// Reads a table. O(bytes).
-pub(super) fn read(text: &str, limits: &Limits) -> Result<Grid, Refusal> {
+pub(super) fn read(text: &str, input: &Input<'_>) -> Result<Grid, Refusal> {
+    let limits = input.limits;
     let dialect = sniffed(text).ok_or_else(|| Refusal::new("has no regular rows"))?;
     if dialect.width as u64 > limits.columns {
         return Err(Refusal::new(format!("{} columns are more than {}", dialect.width, limits.columns)));
@@ -30,6 +32,9 @@ pub(super) fn read(text: &str, limits: &Limits) -> Result<Grid, Refusal> {
     let mut regular = 0usize;
     for record in reader(text, dialect.separator).into_records() {
         let record = record.map_err(|error| Refusal::new(error.to_string()))?;
+        if rows.len().is_multiple_of(ROWS_BETWEEN_CHECKS) {
+            input.deadline.check()?;
+        }
         if rows.len() as u64 >= limits.rows {
             return Err(Refusal::new(format!("has more than {} rows", limits.rows)));
         }
@@ -42,16 +47,24 @@ pub(super) fn read(text: &str, limits: &Limits) -> Result<Grid, Refusal> {
     if (regular as f64) < rows.len() as f64 * REGULAR_SHARE_MIN {
         return Err(Refusal::new("has no regular rows"));
     }
-    let header = rows.first().filter(|first| is_header(first, dialect.width));
-    let header: Option<Vec<String>> = header.map(|first| first.iter().map(str::to_owned).collect());
-    if header.is_some() || rows.first().is_some_and(|first| first.len() != dialect.width && rows.len() > 1) {
-        rows.remove(0);
+    Grid::of(rows, dialect.width, dialect.separator)
+}
+
+impl Grid {
+    /// Rows of which most have `width` cells. The first of them may be a header, or a title of another width.
+    pub(super) fn of(mut rows: Vec<csv::StringRecord>, width: usize, separator: u8) -> Result<Self, Refusal> {
+        let header = rows.first().filter(|first| is_header(first, width));
+        let header: Option<Vec<String>> = header.map(|first| first.iter().map(str::to_owned).collect());
+        let has_title = rows.first().is_some_and(|first| first.len() != width && rows.len() > 1);
+        if header.is_some() || has_title {
+            rows.remove(0);
+        }
+        if rows.is_empty() {
+            return Err(Refusal::new("has no rows"));
+        }
+        let columns = rows.iter().map(csv::StringRecord::len).max().unwrap_or_default();
+        Ok(Self { header, rows, columns, separator })
     }
-    if rows.is_empty() {
-        return Err(Refusal::new("has no rows"));
-    }
-    let columns = rows.iter().map(csv::StringRecord::len).max().unwrap_or_default();
-    Ok(Grid { header, rows, columns, separator: dialect.separator })
 }
 
 fn reader(text: &str, separator: u8) -> csv::Reader<&[u8]> {

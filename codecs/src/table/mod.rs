@@ -28,18 +28,23 @@
 
 mod dialect;
 mod series;
+#[cfg(feature = "sheets")]
+mod sheet;
 mod summary;
+mod workbook;
 
 use std::borrow::Cow;
 
 use crate::media::MediaType;
-use crate::params::Limits;
 use crate::registry::{Codec, Input, Outcome, Refusal};
 use crate::statistics::{Stats, sampling};
 use crate::summarised;
 use crate::text::encoding::{self, Encoding};
 use series::Series;
 use summary::{Column, Rows, Summary};
+use workbook::Workbook;
+
+pub use workbook::WORKBOOK_MIME;
 
 /// The media type of what is left of a table.
 pub const TABLE_MIME: &str = "application/vnd.patina.table+json";
@@ -75,7 +80,11 @@ impl Codec for Table {
     }
 
     fn accepts(&self, media: &MediaType) -> bool {
-        matches!(media.mime.as_ref(), "text/csv" | "text/tab-separated-values" | TABLE_MIME)
+        #[cfg(feature = "sheets")]
+        if sheet::accepts(&media.mime) {
+            return true;
+        }
+        matches!(media.mime.as_ref(), "text/csv" | "text/tab-separated-values" | TABLE_MIME | WORKBOOK_MIME)
     }
 
     fn degrade(&self, input: &Input<'_>) -> Result<Outcome, Refusal> {
@@ -89,9 +98,19 @@ impl Codec for Table {
             let summary = Summary::read(&value).ok_or_else(|| Refusal::new("is no summary of a table"))?;
             return Ok(summarised::outcome(&summary, true, input.depth));
         }
+        if input.media.mime == WORKBOOK_MIME {
+            let value = serde_json::from_slice(input.bytes)
+                .map_err(|error| Refusal::new(format!("is no summary of sheets: {error}")))?;
+            let workbook = Workbook::read(&value).ok_or_else(|| Refusal::new("is no summary of sheets"))?;
+            return Ok(summarised::outcome(&workbook, true, input.depth));
+        }
+        #[cfg(feature = "sheets")]
+        if sheet::accepts(&input.media.mime) {
+            return of_sheets(input);
+        }
         let (text, encoding) = encoding::decode(input.bytes).ok_or_else(|| Refusal::new("is no text"))?;
-        let grid = dialect::read(&text, input.limits)?;
-        let mut outcome = summarised::outcome(&summary_of(&grid), false, input.depth);
+        let grid = dialect::read(&text, input)?;
+        let mut outcome = summarised::outcome(&summary_of(&grid, input)?, false, input.depth);
         if let (Outcome::Bytes { note: Some(note), .. }, true) = (&mut outcome, encoding != Encoding::Utf8) {
             note.push_str(&format!("; {} became UTF-8", encoding.as_str()));
         }
@@ -99,8 +118,24 @@ impl Codec for Table {
     }
 }
 
+#[cfg(feature = "sheets")]
+fn of_sheets(input: &Input<'_>) -> Result<Outcome, Refusal> {
+    let mut sheets = Vec::new();
+    for (name, grid) in sheet::grids(input)? {
+        sheets.push((name, summary_of(&grid, input)?));
+    }
+    let mut outcome = match sheets.as_slice() {
+        [(_, only)] => summarised::outcome(only, false, input.depth),
+        _ => summarised::outcome(&Workbook { sheets }, false, input.depth),
+    };
+    if let Outcome::Bytes { note: Some(note), .. } = &mut outcome {
+        note.push_str("; formulas, colours and charts are lost");
+    }
+    Ok(outcome)
+}
+
 /// All that warm holds.
-pub(crate) fn summary_of(grid: &Grid) -> Summary {
+pub(crate) fn summary_of(grid: &Grid, input: &Input<'_>) -> Result<Summary, Refusal> {
     let separator = grid.separator;
     let name = |at: usize| {
         let given = grid.header.as_ref().and_then(|header| header.get(at)).map(|name| name.trim());
@@ -109,16 +144,18 @@ pub(crate) fn summary_of(grid: &Grid) -> Summary {
     let is_comma_decimal = separator != b',';
     let columns: Vec<Column> = (0..grid.columns)
         .map(|at| {
+            input.deadline.check()?;
             let name = name(at);
             let cells = grid.rows.iter().map(|row| Cow::Borrowed(row.get(at).unwrap_or_default()));
             let stats = Stats::of(&name, cells, is_comma_decimal);
-            Column { name, stats }
+            Ok(Column { name, stats })
         })
-        .collect();
+        .collect::<Result<_, Refusal>>()?;
     let series = Series::of(&grid.rows, &columns, is_comma_decimal);
     let sample_max = if series.is_some() { SAMPLE_ROWS_MAX_IN_SERIES } else { SAMPLE_ROWS_MAX };
     let rows = rows_to_see(grid, (grid.rows.len() / SAMPLE_ONE_IN).min(sample_max));
-    Summary { rows_in_all: grid.rows.len() as u64, separator: char::from(separator), columns, series, rows }
+    let rows_in_all = grid.rows.len() as u64;
+    Ok(Summary { rows_in_all, separator: char::from(separator), columns, series, rows })
 }
 
 /// Head, tail, and a sample of what lies between.

@@ -1,9 +1,8 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::*;
 use crate::degrade::{Content, Degraded, Depth, degrade};
-use crate::params::Params;
+use crate::params::{Limits, Params};
 
 fn to(bytes: &[u8], mime: &str, depth: Depth) -> Degraded {
     degrade(bytes, mime, depth, &Params::default(), &Limits::default())

@@ -4,8 +4,8 @@
 //!
 //! - Warm rounds floats to half precision and keeps the format: `numpy.load` reads the npy, safetensors the other.
 //!   bfloat16, which npy does not have, is used in safetensors where its range is needed.
-//! - Cold stores a signed byte a value and a scale a block; npy cannot hold that, so it becomes safetensors: tensor
-//!   `x` and its `x.scale` (see [`blocks`]).
+//! - Cold stores a signed byte a value and a scale a block: tensor `x` and its `x.scale` (see [`blocks`]). One npy
+//!   cannot hold that, so it becomes safetensors; an npz can.
 //! - Whole numbers, booleans and floats that are not finite are never rounded: such tensors stay as they are.
 //! - Nothing is allocated before the header was held against the file's length and [`Limits`]: tensors that overlap
 //!   are refused, so a small file cannot name more data than it has.
@@ -24,6 +24,8 @@
 mod blocks;
 mod dtype;
 mod npy;
+#[cfg(feature = "archives")]
+mod npz;
 mod safetensors;
 
 use crate::degrade::Depth;
@@ -38,6 +40,8 @@ pub(crate) static TENSOR: Tensors = Tensors;
 
 const METRIC: &str = "relative_rmse";
 const NPY_MIME: &str = "application/x-npy";
+#[cfg(feature = "archives")]
+const NPZ_MIME: &str = "application/x-npz";
 const SAFETENSORS_MIME: &str = "application/x-safetensors";
 const SCALE_SUFFIX: &str = ".scale";
 const DESCRIBED_WORTH: f64 = 0.01;
@@ -84,11 +88,22 @@ impl Tensor<'_> {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Npy,
+    #[cfg(feature = "archives")]
+    Npz,
+    Safetensors,
+}
+
 /// The arrays of a file, and its texts.
 struct File<'a> {
     tensors: Vec<Tensor<'a>>,
     metadata: serde_json::Map<String, serde_json::Value>,
-    is_npy: bool,
+    form: Form,
+    /// Entries of an npz that are no arrays of numbers.
+    #[cfg(feature = "archives")]
+    untouched: Vec<(&'a str, &'a [u8])>,
 }
 
 pub(crate) struct Tensors;
@@ -103,21 +118,55 @@ impl Codec for Tensors {
     }
 
     fn accepts(&self, media: &MediaType) -> bool {
+        #[cfg(feature = "archives")]
+        if media.mime == NPZ_MIME {
+            return true;
+        }
         matches!(media.mime.as_ref(), NPY_MIME | SAFETENSORS_MIME)
     }
 
     fn degrade(&self, input: &Input<'_>) -> Result<Outcome, Refusal> {
+        #[cfg(feature = "archives")]
+        if input.media.mime == NPZ_MIME {
+            let entries = npz::read(input)?;
+            let mut file = File::new(Vec::new(), Form::Npz);
+            for entry in &entries {
+                match npy::read(&entry.bytes) {
+                    Ok(tensor) => file.tensors.push(Tensor { name: entry.name.clone(), ..tensor }),
+                    Err(_) => file.untouched.push((&entry.name, &entry.bytes)),
+                }
+            }
+            if file.tensors.is_empty() {
+                return Err(Refusal::new("has no arrays of numbers"));
+            }
+            return at_depth(&file, input);
+        }
         let file = if input.media.mime == NPY_MIME {
-            let tensor = npy::read(input.bytes)?;
-            File { tensors: vec![tensor], metadata: serde_json::Map::new(), is_npy: true }
+            File::new(vec![npy::read(input.bytes)?], Form::Npy)
         } else {
             safetensors::read(input.bytes, input.limits)?
         };
-        Ok(match input.depth {
-            Depth::Warm => warm(&file),
-            Depth::Cold => cold(&file),
-            Depth::Trace => trace(&file),
-        })
+        at_depth(&file, input)
+    }
+}
+
+fn at_depth(file: &File<'_>, input: &Input<'_>) -> Result<Outcome, Refusal> {
+    match input.depth {
+        Depth::Warm => warm(file, input),
+        Depth::Cold => cold(file, input),
+        Depth::Trace => Ok(trace(file)),
+    }
+}
+
+impl<'a> File<'a> {
+    fn new(tensors: Vec<Tensor<'a>>, form: Form) -> Self {
+        Self {
+            tensors,
+            metadata: serde_json::Map::new(),
+            form,
+            #[cfg(feature = "archives")]
+            untouched: Vec::new(),
+        }
     }
 }
 
@@ -143,12 +192,15 @@ impl Output {
 }
 
 /// Half precision.
-fn warm(file: &File<'_>) -> Outcome {
-    let candidates: &[Dtype] =
-        if file.is_npy { &[Dtype::F16, Dtype::F32] } else { &[Dtype::F16, Dtype::Bf16, Dtype::F32] };
+fn warm(file: &File<'_>, input: &Input<'_>) -> Result<Outcome, Refusal> {
+    let candidates: &[Dtype] = match file.form {
+        Form::Safetensors => &[Dtype::F16, Dtype::Bf16, Dtype::F32],
+        _ => &[Dtype::F16, Dtype::F32],
+    };
     let (mut outputs, mut errors) = (Vec::new(), Vec::new());
     let mut chosen = Vec::new();
     for tensor in &file.tensors {
+        input.deadline.check()?;
         let best = candidates
             .iter()
             .filter(|dtype| tensor.dtype.is_float() && dtype.bytes() < tensor.dtype.bytes())
@@ -172,21 +224,26 @@ fn warm(file: &File<'_>) -> Outcome {
         }
     }
     if chosen.is_empty() {
-        return Outcome::Keep { note: Some("has no floats that can be rounded: kept as it is".to_owned()) };
+        return Ok(Outcome::Keep {
+            note: Some("has no floats that can be rounded: kept as it is".to_owned()),
+        });
     }
-    let (bytes, mime) = match outputs.first() {
-        Some(only) if file.is_npy => (npy::write(only), NPY_MIME),
+    let (bytes, mime) = match (file.form, outputs.first()) {
+        (Form::Npy, Some(only)) => (npy::write(only), NPY_MIME),
+        #[cfg(feature = "archives")]
+        (Form::Npz, _) => (npz::write(&outputs, &file.untouched, "")?, NPZ_MIME),
         _ => (safetensors::write(&outputs, &file.metadata), SAFETENSORS_MIME),
     };
     let note = format!("floats rounded to {}", chosen.join(" and "));
-    outcome(bytes, mime, &errors, format!("dtype={}", chosen.join(",")), note)
+    Ok(outcome(bytes, mime, &errors, format!("dtype={}", chosen.join(",")), note))
 }
 
 /// A byte a value.
-fn cold(file: &File<'_>) -> Outcome {
+fn cold(file: &File<'_>, input: &Input<'_>) -> Result<Outcome, Refusal> {
     let (mut outputs, mut errors) = (Vec::new(), Vec::new());
     let mut quantised = 0;
     for tensor in &file.tensors {
+        input.deadline.check()?;
         let scale_name = format!("{}{SCALE_SUFFIX}", tensor.name);
         let is_scale = tensor
             .name
@@ -213,13 +270,20 @@ fn cold(file: &File<'_>) -> Outcome {
         quantised += 1;
     }
     if quantised == 0 {
-        return Outcome::Keep { note: Some("has no floats that can be quantised: kept as it is".to_owned()) };
+        return Ok(Outcome::Keep {
+            note: Some("has no floats that can be quantised: kept as it is".to_owned()),
+        });
     }
     let mut metadata = file.metadata.clone();
     metadata.insert("patina".to_owned(), blocks::FORM.into());
     let note = format!("{quantised} of {} tensors are bytes with a scale a block", file.tensors.len());
-    let bytes = safetensors::write(&outputs, &metadata);
-    outcome(bytes, SAFETENSORS_MIME, &errors, format!("dtype=int8 block={}", blocks::BLOCK), note)
+    let params = format!("dtype=int8 block={}", blocks::BLOCK);
+    let (bytes, mime) = match file.form {
+        #[cfg(feature = "archives")]
+        Form::Npz => (npz::write(&outputs, &file.untouched, blocks::FORM)?, NPZ_MIME),
+        _ => (safetensors::write(&outputs, &metadata), SAFETENSORS_MIME),
+    };
+    Ok(outcome(bytes, mime, &errors, params, note))
 }
 
 fn outcome(bytes: Vec<u8>, mime: &str, errors: &[(usize, f64)], params: String, note: String) -> Outcome {

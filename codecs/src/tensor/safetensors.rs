@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::dtype::Dtype;
-use super::{File, Output, Tensor, npy};
+use super::{File, Form, Output, Tensor, npy};
 use crate::params::Limits;
 use crate::registry::Refusal;
 
@@ -39,7 +39,7 @@ pub(super) fn read<'a>(bytes: &'a [u8], limits: &Limits) -> Result<File<'a>, Ref
     if named_bytes > data.len() {
         return Err(Refusal::new("its tensors overlap"));
     }
-    Ok(File { tensors, metadata, is_npy: false })
+    Ok(File { metadata, ..File::new(tensors, Form::Safetensors) })
 }
 
 fn tensor<'a>(name: String, entry: &Value, data: &'a [u8]) -> Result<Tensor<'a>, Refusal> {

@@ -172,3 +172,62 @@ fn headers_that_lie_are_refused() {
     let kept = degrade(&bytes, SAFETENSORS_MIME, Depth::Cold, &Params::default(), &few);
     assert!(kept.note.unwrap().contains("2 tensors are more than 1"));
 }
+
+#[cfg(feature = "archives")]
+mod npz {
+    use super::*;
+    use crate::archive::tests::zip_of;
+
+    #[test]
+    fn each_array_is_rounded_and_the_others_stay() {
+        let numbers = |count: usize| (0..count).map(|n| (n as f64 / 7.0).sin() * 3.0).collect::<Vec<f64>>();
+        let array = |descr: &str, count: usize, data: Vec<u8>| {
+            let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({count},), }}");
+            let mut out = b"\x93NUMPY\x01\0".to_vec();
+            out.extend((header.len() as u16).to_le_bytes());
+            out.extend(header.as_bytes());
+            out.extend(data);
+            out
+        };
+        let floats = array("<f8", 2000, numbers(2000).iter().flat_map(|value| value.to_le_bytes()).collect());
+        let names = array("<U3", 2, vec![0; 24]);
+        let whole = array("<i4", 4, vec![1; 16]);
+        let parts = [("w.npy", floats), ("names.npy", names.clone()), ("whole.npy", whole)];
+        let original = zip_of(&parts);
+        assert_eq!(crate::detect(&original, "x").mime, NPZ_MIME);
+        let read = |bytes: &[u8]| {
+            let mut archive = zip::ZipArchive::new(std::io::Cursor::new(bytes.to_vec())).unwrap();
+            let names: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
+            let entries = names.into_iter().map(|name| {
+                let mut bytes = Vec::new();
+                std::io::Read::read_to_end(&mut archive.by_name(&name).unwrap(), &mut bytes).unwrap();
+                (name, bytes)
+            });
+            entries.collect::<std::collections::BTreeMap<String, Vec<u8>>>()
+        };
+        let degraded = |bytes: &[u8], depth| {
+            crate::degrade(bytes, NPZ_MIME, depth, &crate::Params::default(), &crate::Limits::default())
+        };
+        let warm = degraded(&original, Depth::Warm);
+        let crate::Content::Bytes(bytes) = &warm.content else { panic!("kept: {:?}", warm.note) };
+        let entries = read(bytes);
+        assert_eq!(super::super::npy::read(&entries["w.npy"]).unwrap().dtype, Dtype::F16);
+        assert_eq!(entries["names.npy"], names);
+        assert!(warm.fidelity > 0.999, "{}", warm.fidelity);
+        let cold = degraded(bytes, Depth::Cold);
+        let crate::Content::Bytes(bytes) = &cold.content else { panic!("kept: {:?}", cold.note) };
+        let entries = read(bytes);
+        let (values, scales) = (&entries["w.npy"], &entries["w.scale.npy"]);
+        let (values, scales) =
+            (super::super::npy::read(values).unwrap(), super::super::npy::read(scales).unwrap());
+        assert_eq!((values.dtype.clone(), scales.count()), (Dtype::I8, 2000usize.div_ceil(64)));
+        for (at, expected) in numbers(2000).iter().enumerate() {
+            let value = values.value(at) * scales.value(at / 64);
+            assert!((value - expected).abs() < 0.03, "{value} instead of {expected}");
+        }
+        let again = degraded(bytes, Depth::Cold);
+        assert_eq!(again.content, crate::Content::Same);
+        let crate::Content::Trace(trace) = degraded(bytes, Depth::Trace).content else { panic!("no trace") };
+        assert!(trace.contains("w I8 2000"), "{trace}");
+    }
+}

@@ -49,7 +49,7 @@ const ENTITIES: [(&str, &str); 12] = [
 ];
 const ENTITY_BYTES_MAX: usize = 10;
 
-pub(super) fn visible_text(html: &str) -> String {
+pub(crate) fn visible_text(html: &str) -> String {
     let mut out = String::with_capacity(html.len() / 2);
     let mut rest = html;
     // Where the last tag ends: beyond it, searching an end for each `<` would take quadratic time.

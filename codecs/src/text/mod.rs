@@ -23,7 +23,8 @@
 //! weigh nothing). It counts fully when a kept sentence or heading holds it, and half when it is only listed.
 
 pub(crate) mod encoding;
-mod html;
+mod front;
+pub(crate) mod html;
 mod lines;
 mod prose;
 mod rank;
@@ -52,7 +53,7 @@ impl Codec for Text {
     }
 
     fn version(&self) -> u16 {
-        1
+        2
     }
 
     fn accepts(&self, media: &MediaType) -> bool {
@@ -68,6 +69,7 @@ impl Codec for Text {
         let is_html = matches!(input.media.mime.as_ref(), "text/html" | "application/xhtml+xml");
         let text = if is_html { html::visible_text(&decoded).into() } else { decoded };
         let reading = Reading::of(&text, Form::of(input.media));
+        input.deadline.check()?;
         if reading.weights.words == 0 && input.depth != Depth::Trace {
             return Ok(Outcome::Keep { note: Some("no word found: kept as it is".to_owned()) });
         }
@@ -121,6 +123,10 @@ struct Unit<'a> {
 enum Role {
     Heading,
     Sentence,
+    /// Facts about the text at its start: always stays, its words do not count.
+    Front,
+    /// Where a page or a slide begins: stays with what stays of it, its words do not count.
+    Mark,
     /// The list of words at the end of a cold text: its words count, itself never stays.
     Terms,
 }
@@ -163,7 +169,17 @@ impl<'a> Reading<'a> {
     fn trace(&self, params: &Params) -> Outcome {
         let sentences = self.units.iter().filter(|unit| unit.role == Role::Sentence).count();
         let mut trace = TraceBuilder::new();
-        trace.add_some("title", title(&self.units));
+        let front = self.units.first().filter(|unit| unit.role == Role::Front).map(|unit| unit.text);
+        let facts: Vec<(&str, &str)> = front.map(|front| front::facts(front).collect()).unwrap_or_default();
+        if !facts.iter().any(|(name, _)| *name == "title") {
+            trace.add_some("title", title(&self.units));
+        }
+        for (name, value) in facts {
+            match value.parse::<u64>() {
+                Ok(count) => trace.add(name, count),
+                Err(_) => trace.add(name, value),
+            }
+        }
         trace.add("words", self.weights.words);
         trace.add(if self.form == Form::Prose { "sentences" } else { "filled_lines" }, sentences);
         trace.add("lines", self.text.lines().count());
@@ -227,7 +243,10 @@ fn assembled(reading: &Reading<'_>, summary: &Summary) -> String {
 
 /// The first heading, or the first sentence, without the marks of headings and with single spaces.
 fn title(units: &[Unit<'_>]) -> Option<String> {
-    let unit = units.iter().find(|unit| unit.role == Role::Heading).or_else(|| units.first())?;
+    let unit = units
+        .iter()
+        .find(|unit| unit.role == Role::Heading)
+        .or_else(|| units.iter().find(|unit| unit.role == Role::Sentence))?;
     let bare = unit.text.trim().trim_matches(['#', '=', '-', '*', '_', '/']);
     Some(bare.split_whitespace().collect::<Vec<_>>().join(" ")).filter(|title| !title.is_empty())
 }

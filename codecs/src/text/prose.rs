@@ -9,7 +9,7 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Role, TERMS_PREFIX, Unit};
+use super::{Role, TERMS_PREFIX, Unit, front};
 
 /// Lines longer than this were not wrapped by an editor: each is a paragraph.
 const WRAPPED_LINE_CHARS_MAX: usize = 120;
@@ -32,8 +32,12 @@ const ABBREVIATIONS: [&str; 34] = [
 ];
 
 pub(super) fn units(text: &str) -> Vec<Unit<'_>> {
+    let (front, text) = front::split(text);
     let blocks = blocks(text);
-    let mut units = Vec::new();
+    let mut units: Vec<Unit<'_>> = front
+        .map(|text| Unit { text, role: Role::Front, block: blocks.len(), is_adjacent: false, boost: 1.0 })
+        .into_iter()
+        .collect();
     let mut is_section_start = true;
     for (index, block) in blocks.iter().enumerate() {
         let unit =
@@ -43,6 +47,7 @@ pub(super) fn units(text: &str) -> Vec<Unit<'_>> {
                 units.push(unit(block.text, Role::Heading, 1.0));
                 is_section_start = true;
             }
+            Shape::Mark => units.push(unit(block.text, Role::Mark, 1.0)),
             Shape::Fence => units.push(unit(block.text, Role::Sentence, BOOST_FENCE)),
             Shape::Row => units.push(unit(block.text, Role::Sentence, BOOST_ROW)),
             Shape::Paragraph if index + 1 == blocks.len() && block.text.starts_with(TERMS_PREFIX) => {
@@ -68,6 +73,7 @@ enum Shape {
     Paragraph,
     Row,
     Fence,
+    Mark,
 }
 
 #[derive(Debug)]
@@ -139,6 +145,9 @@ impl<'a> Gatherer<'a> {
         if bare.is_empty() {
             self.close_before_gap();
             self.is_gap = true;
+        } else if is_mark(bare) {
+            self.close();
+            self.push(line.start, line.end(), Shape::Mark);
         } else if is_underline(bare) {
             self.close_underlined(line);
         } else if is_atx_heading(bare) {
@@ -204,6 +213,13 @@ impl<'a> Gatherer<'a> {
 fn is_underline(bare: &str) -> bool {
     bare.len() >= 3
         && ["=", "-", "*", "_", "~"].iter().any(|mark| bare.trim_matches(|c| mark.contains(c)).is_empty())
+}
+
+/// `[page 3]`, `[slide 12]`
+fn is_mark(bare: &str) -> bool {
+    let inner = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let number = inner.and_then(|inner| inner.strip_prefix("page ").or_else(|| inner.strip_prefix("slide ")));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn is_atx_heading(bare: &str) -> bool {

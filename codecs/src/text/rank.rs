@@ -59,7 +59,8 @@ impl Weights {
         for unit in units {
             let mut distinct: Vec<u32> = Vec::new();
             let mut count = 0;
-            for word in words::of(unit.text) {
+            let counted = if matches!(unit.role, Role::Front | Role::Mark) { "" } else { unit.text };
+            for word in words::of(counted) {
                 let next = names.len() as u32;
                 let id = *ids.entry(word).or_insert_with_key(|word| {
                     names.push(word.clone());
@@ -301,11 +302,18 @@ impl Gains<'_> {
     }
 }
 
-/// All of them, or the first and those with a kept sentence below, before the next heading.
+/// All headings, or the first and those with a kept sentence below, before the next heading; the marks of pages with
+/// something kept below, before the next mark; facts always.
 fn keep_headings(units: &[Unit<'_>], kept: &mut [bool], all: bool) {
-    let headings: Vec<usize> = (0..units.len()).filter(|at| units[*at].role == Role::Heading).collect();
-    for (index, &at) in headings.iter().enumerate() {
-        let end = headings.get(index + 1).copied().unwrap_or(units.len());
-        kept[at] = all || index == 0 || kept[at + 1..end].contains(&true);
+    for role in [Role::Heading, Role::Mark, Role::Front] {
+        let found: Vec<usize> = (0..units.len()).filter(|at| units[*at].role == role).collect();
+        for (index, &at) in found.iter().enumerate() {
+            let end = found.get(index + 1).copied().unwrap_or(units.len());
+            let is_kept_always = match role {
+                Role::Heading => all || index == 0,
+                other => other == Role::Front,
+            };
+            kept[at] = is_kept_always || kept[at + 1..end].contains(&true);
+        }
     }
 }

@@ -12,9 +12,10 @@ use crate::keys;
 use crate::model::PutOptions;
 use crate::policy::{Policy, PolicySet, Target};
 use crate::rows::{HistoryRecord, HoldRow, ObjectRow};
+use crate::transform::Transform;
 use crate::types::{ContentHash, ObjectId, Reason, Stage};
 use bytes::Bytes;
-use patina_codecs::{HEAD_BYTES_MAX, Kind, MediaType, detect};
+use patina_codecs::{HEAD_BYTES_MAX, Kind, MediaType};
 use patina_storage::{Bin, Compression, PendingBlob, Snapshot, WriteBatch};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -63,13 +64,18 @@ struct Incoming<'a> {
 }
 
 impl<'a> Incoming<'a> {
-    fn new(name: &'a str, bytes: &'a [u8], options: &'a PutOptions) -> Result<Self> {
+    fn new(
+        name: &'a str,
+        bytes: &'a [u8],
+        options: &'a PutOptions,
+        transform: &dyn Transform,
+    ) -> Result<Self> {
         check_name(name)?;
         check_tenant(&options.tenant)?;
         let rate = check_rate(options.rate.unwrap_or(1.0))?;
         let media = match &options.media_type {
             Some(mime) => MediaType::from_mime(mime),
-            None => detect(bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes), name),
+            None => transform.detect(bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes), name),
         };
         Ok(Self { name, bytes, options, media, content: ContentHash::of(bytes), rate })
     }
@@ -77,7 +83,7 @@ impl<'a> Incoming<'a> {
 
 impl Inner {
     fn put(&self, name: &str, bytes: &[u8], options: &PutOptions) -> Result<ObjectId> {
-        let incoming = Incoming::new(name, bytes, options)?;
+        let incoming = Incoming::new(name, bytes, options, self.options.transform.as_ref())?;
         if self.spaces.contents.blob_ref(&incoming.content.0)?.is_none() {
             self.check_room(&options.tenant, bytes.len() as u64)?;
         }

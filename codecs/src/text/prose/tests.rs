@@ -6,6 +6,8 @@ fn marked(text: &str) -> Vec<String> {
         Role::Heading => format!("H {}", unit.text),
         Role::Sentence => format!("S {}", unit.text),
         Role::Terms => format!("T {}", unit.text),
+        Role::Front => format!("F {}", unit.text),
+        Role::Mark => format!("M {}", unit.text),
     };
     units(text).iter().map(mark).collect()
 }

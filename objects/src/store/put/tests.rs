@@ -1,6 +1,7 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::model::StoreOptions;
+use crate::transform::CodecTransform;
 use patina_storage::{Db, MemVfs, Options};
 use std::path::Path;
 
@@ -20,7 +21,7 @@ fn a_content_that_goes_before_the_commit_makes_the_put_read_again() {
     let store = store();
     put(&store, "a");
     let (inner, options) = (&store.inner, PutOptions::default());
-    let incoming = Incoming::new("b", b"the bytes", &options).unwrap();
+    let incoming = Incoming::new("b", b"the bytes", &options, &CodecTransform::default()).unwrap();
     let (snapshot, mut batch, mut appended) = (inner.db.snapshot(), inner.db.batch(), None);
     let row = ObjectRow::default();
     inner.put_content(&mut batch, &snapshot, &incoming, &row, &mut appended, Timestamp(1)).unwrap();

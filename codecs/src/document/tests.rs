@@ -1,0 +1,243 @@
+use super::*;
+use crate::archive::tests::{noise, zip_of};
+use crate::degrade::{Content, Degraded, degrade};
+use crate::params::{Limits, Params};
+
+const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+const PPTX: &str = "application/vnd.openxmlformats-officedocument.presentationml.presentation";
+const ODT: &str = "application/vnd.oasis.opendocument.text";
+
+fn to(bytes: &[u8], mime: &str, depth: Depth) -> Degraded {
+    degrade(bytes, mime, depth, &Params::default(), &Limits::default())
+}
+
+/// The parts of a zip that has enough other bytes to be worth the step.
+fn file_of(parts: &[(&str, &str)]) -> Vec<u8> {
+    let mut entries: Vec<(&str, Vec<u8>)> =
+        parts.iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect();
+    entries.push(("word/media/image1.png", noise(9000)));
+    zip_of(&entries)
+}
+
+fn text_of(degraded: &Degraded) -> String {
+    let Content::Bytes(bytes) = &degraded.content else { panic!("kept: {:?}", degraded.note) };
+    String::from_utf8(bytes.clone()).unwrap()
+}
+
+fn trace_of(bytes: &[u8], mime: &str) -> serde_json::Value {
+    let trace = to(bytes, mime, Depth::Trace);
+    let Content::Trace(json) = &trace.content else { panic!("no trace: {:?}", trace.note) };
+    assert_eq!(trace.note, None);
+    serde_json::from_str(json).unwrap()
+}
+
+#[test]
+fn word_keeps_headings_lists_tables_pages_and_what_is_seen() {
+    let xml = "<w:document xmlns:w='w'><w:body>\
+        <w:p><w:pPr><w:pStyle w:val='Heading2'/></w:pPr><w:r><w:t>On </w:t></w:r><w:r><w:t>copper</w:t></w:r></w:p>\
+        <w:p><w:r><w:t>Salt &amp; air</w:t><w:tab/><w:t>turn it green&#33;</w:t></w:r><w:del><w:r><w:delText>gone</w:delText></w:r></w:del></w:p>\
+        <w:p><w:pPr><w:numPr/></w:pPr><w:r><w:t>an item</w:t></w:r></w:p>\
+        <w:tbl><w:tr><w:tc><w:p><w:r><w:t>a</w:t></w:r></w:p></w:tc><w:tc><w:p><w:r><w:t>b</w:t></w:r></w:p></w:tc></w:tr></w:tbl>\
+        <w:p><w:r><w:br w:type='page'/></w:r></w:p><w:p><w:r><w:t>Overleaf.</w:t></w:r></w:p>\
+        </w:body></w:document>";
+    let core =
+        "<cp:coreProperties><dc:title>Metals</dc:title><dc:creator>A. Smith</dc:creator></cp:coreProperties>";
+    let file = file_of(&[("word/document.xml", xml), ("docProps/core.xml", core)]);
+    let warm = to(&file, DOCX, Depth::Warm);
+    let expected = "---\ntitle: Metals\nauthor: A. Smith\n---\n\n\
+        ## On copper\n\nSalt & air turn it green!\n\n- an item\n| a | b |\n\n\n[page 2]\n\nOverleaf.\n";
+    assert_eq!(text_of(&warm), expected);
+    assert_eq!((warm.media_type.as_str(), warm.fidelity), ("text/markdown", 0.9));
+    assert!(warm.note.unwrap().contains("1 picture are lost"));
+    for (bytes, mime) in [(file, DOCX), (expected.as_bytes().to_vec(), "text/markdown")] {
+        let trace = trace_of(&bytes, mime);
+        assert_eq!((&trace["title"], &trace["author"]), (&"Metals".into(), &"A. Smith".into()));
+    }
+}
+
+#[test]
+fn slides_come_in_the_order_of_the_presentation_with_titles_and_notes() {
+    let slide = |title: &str| {
+        format!(
+            "<p:sld><p:sp><p:nvPr><p:ph type='title'/></p:nvPr><a:p><a:r><a:t>{title}</a:t></a:r></a:p></p:sp>\
+             <p:sp><p:nvPr><p:ph idx='1'/></p:nvPr><a:p><a:r><a:t>body of {title}</a:t></a:r></a:p></p:sp></p:sld>"
+        )
+    };
+    let (one, two) = (slide("One"), slide("Two"));
+    let notes = "<p:notes><p:sp><a:p><a:r><a:t>Say it slowly</a:t></a:r></a:p></p:sp></p:notes>";
+    let slides = [("ppt/slides/slide10.xml", one.as_str()), ("ppt/slides/slide2.xml", two.as_str())];
+    let by_number = text_of(&to(&file_of(&slides), PPTX, Depth::Warm));
+    assert!(by_number.contains("[slide 1]\n\n## Two\n\nbody of Two\n\n[slide 2]\n\n## One"), "{by_number}");
+    let rels = "<Relationships><Relationship Id='r1' Target='slides/slide10.xml'/><Relationship Id='r2' Target='slides/slide2.xml'/></Relationships>";
+    let order = "<p:presentation><p:sldIdLst><p:sldId id='256' r:id='r1'/><p:sldId id='257' r:id='r2'/></p:sldIdLst></p:presentation>";
+    let mut parts = slides.to_vec();
+    parts.extend([
+        ("ppt/presentation.xml", order),
+        ("ppt/_rels/presentation.xml.rels", rels),
+        (
+            "ppt/slides/_rels/slide2.xml.rels",
+            "<Relationships><Relationship Id='x' Target='../notesSlides/notesSlide1.xml'/></Relationships>",
+        ),
+        ("ppt/notesSlides/notesSlide1.xml", notes),
+    ]);
+    let text = text_of(&to(&file_of(&parts), PPTX, Depth::Warm));
+    let expected = "---\nslides: 2\n---\n\n[slide 1]\n\n## One\n\nbody of One\n\n[slide 2]\n\n## Two\n\nbody of Two\n\nNotes: Say it slowly\n";
+    assert_eq!(text, expected);
+    let few = Limits { pages: 1, ..Limits::default() };
+    let kept = degrade(&file_of(&parts), PPTX, Depth::Cold, &Params::default(), &few);
+    assert!(kept.note.unwrap().contains("2 slides are more than 1"));
+}
+
+#[test]
+fn open_documents_are_read() {
+    let xml = "<office:text><text:h text:outline-level='2'>Head</text:h><text:p>One<text:s/>two<text:span> three</text:span></text:p>\
+        <text:list><text:list-item><text:p>item</text:p></text:list-item></text:list></office:text>";
+    let text = text_of(&to(&file_of(&[("content.xml", xml)]), ODT, Depth::Warm));
+    assert_eq!(text, "## Head\n\nOne two three\n\n- item\n");
+}
+
+#[test]
+fn a_book_comes_in_the_order_of_its_spine() {
+    let parts = [
+        (
+            "META-INF/container.xml",
+            "<container><rootfiles><rootfile full-path='OEBPS/book.opf'/></rootfiles></container>",
+        ),
+        (
+            "OEBPS/book.opf",
+            "<package><metadata><dc:title>Tides</dc:title><dc:creator>M. Lunn</dc:creator></metadata>\
+             <manifest><item id='a' href='a.xhtml' media-type='application/xhtml+xml'/><item id='b' href='b.xhtml'/></manifest>\
+             <spine><itemref idref='b'/><itemref idref='a'/></spine></package>",
+        ),
+        ("OEBPS/a.xhtml", "<html><body><h1>Ebb</h1><p>The water goes.</p></body></html>"),
+        ("OEBPS/b.xhtml", "<html><body><h1>Flood</h1><p>The water comes.</p></body></html>"),
+    ];
+    let text = text_of(&to(&file_of(&parts), epub::MIME, Depth::Warm));
+    let expected = "---\ntitle: Tides\nauthor: M. Lunn\nchapters: 2\n---\n\n# Flood\n\nThe water comes.\n\n# Ebb\n\nThe water goes.\n";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn cold_is_that_of_the_text() {
+    let paragraphs: String = (0..60)
+        .map(|n| format!("<w:p><w:r><w:t>The harbour number {n} has a lighthouse. Ships of the harbour {n} carry salt.</w:t></w:r></w:p>"))
+        .collect();
+    let original =
+        file_of(&[("word/document.xml", &format!("<w:document><w:body>{paragraphs}</w:body></w:document>"))]);
+    let warm = to(&original, DOCX, Depth::Warm);
+    let direct = to(&original, DOCX, Depth::Cold);
+    let by_warm = to(text_of(&warm).as_bytes(), &warm.media_type, Depth::Cold);
+    assert_eq!(direct.content, by_warm.content);
+    assert!((direct.fidelity - warm.fidelity * by_warm.fidelity).abs() < 1e-9);
+    assert!(trace_of(&original, DOCX).to_string().contains("harbour"));
+}
+
+#[test]
+fn bombs_and_ruins_are_kept_and_say_why() {
+    let laughs = "<!DOCTYPE x [<!ENTITY a 'ha'><!ENTITY b '&a;&a;&a;&a;'>]><w:document><w:p><w:r><w:t>&b;&b;</w:t></w:r></w:p></w:document>";
+    let deep = format!("<w:document>{}", "<w:p>".repeat(5000));
+    let zeros = format!("<w:document><w:p><w:t>{}</w:t></w:p></w:document>", "0".repeat(20 << 20));
+    for (xml, reason) in [
+        (laughs, "has no text"),
+        (deep.as_str(), "nested deeper"),
+        (&zeros, "unpacks to more"),
+        ("<w:p", "XML cannot be read"),
+    ] {
+        let kept = to(&file_of(&[("word/document.xml", xml)]), DOCX, Depth::Cold);
+        assert_eq!(kept.content, Content::Same, "{reason}");
+        assert!(kept.note.as_ref().unwrap().contains(reason), "{:?}", kept.note);
+    }
+    assert!(to(&file_of(&[]), DOCX, Depth::Cold).note.unwrap().contains("has no word/document.xml"));
+}
+
+/// A PDF of one page, whose objects are these; written with the table that the format asks for.
+fn pdf_of(content: &[u8], dictionary: &str, resources: &str) -> Vec<u8> {
+    let mut out = b"%PDF-1.4\n".to_vec();
+    let mut places = Vec::new();
+    let objects: [Vec<u8>; 4] = [
+        b"<< /Type /Catalog /Pages 2 0 R >>".to_vec(),
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_vec(),
+        format!("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents 4 0 R /Resources << {resources} >> >>").into_bytes(),
+        [format!("<< /Length {} {dictionary} >>\nstream\n", content.len()).as_bytes(), content, b"\nendstream"].concat(),
+    ];
+    for (at, object) in objects.iter().enumerate() {
+        places.push(out.len());
+        out.extend(format!("{} 0 obj\n", at + 1).as_bytes());
+        out.extend(object);
+        out.extend(b"\nendobj\n");
+    }
+    let table = out.len();
+    out.extend(format!("xref\n0 {}\n0000000000 65535 f \n", places.len() + 1).as_bytes());
+    places.iter().for_each(|place| out.extend(format!("{place:010} 00000 n \n").as_bytes()));
+    out.extend(
+        format!("trailer\n<< /Size {} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n", places.len() + 1)
+            .as_bytes(),
+    );
+    out
+}
+
+const FONT: &str = "/Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >>";
+
+#[test]
+fn the_text_of_a_page_comes_in_lines_and_paragraphs() {
+    let content = b"BT /F 24 Tf 50 700 Td (On copper) Tj ET \
+        BT /F 10 Tf 50 650 Td (Salt and air turn cop-) Tj 0 -12 Td [(per) -500 (green.)] TJ \
+        0 -40 Td (A second para) Tj 80 0 Td (graph.) Tj 3 Tr 0 -40 Td (Unseen but there.) Tj ET";
+    let padding = format!("/Pad ({})", "x".repeat(2000));
+    let file = pdf_of(content, &padding, FONT);
+    let warm = to(&file, pdf::MIME, Depth::Warm);
+    let text = text_of(&warm);
+    let expected = "---\npages: 1\n---\n\n[page 1]\n\n# On copper\n\nSalt and air turn copper green.\n\n";
+    assert!(text.starts_with(expected), "{text}");
+    assert!(text.contains("Unseen but there."), "{text}");
+}
+
+#[test]
+fn a_scan_says_so_and_leaves_a_picture_of_its_first_page() {
+    let kept = to(&pdf_of(b"0 0 m 100 100 l S", "", ""), pdf::MIME, Depth::Cold);
+    assert_eq!(kept.content, Content::Same);
+    assert!(kept.note.unwrap().contains("has no text"));
+}
+
+#[test]
+fn pdfs_that_unpack_to_too_much_or_hide_how_are_kept() {
+    let packed = |bytes: &[u8]| {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let bomb = packed(&vec![b' '; 64 << 20]);
+    for (content, dictionary, reason) in [
+        (bomb.as_slice(), "/Filter /FlateDecode", "unpacks to more than"),
+        (&bomb, "/Filter /F#6cateDecode", "unpacks to more than"),
+        (&packed(&bomb), "/Filter [/FlateDecode /FlateDecode]", "packed twice"),
+        (&bomb, "/Filter 9 0 R", "do not say how"),
+    ] {
+        let kept = to(&pdf_of(content, dictionary, FONT), pdf::MIME, Depth::Cold);
+        assert_eq!(kept.content, Content::Same, "{reason}");
+        assert!(kept.note.as_ref().unwrap().contains(reason), "{:?}", kept.note);
+    }
+}
+
+/// The interpreter cannot be told to stop; a clock that runs out in the middle of a page must end it all the same.
+#[test]
+fn a_page_without_end_ends_with_its_time() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let content = b"BT /F 10 Tf 50 700 Td (a word ) Tj ".to_vec();
+    let content = [content, b"(and another word ) Tj ".repeat(20_000), b" ET".to_vec()].concat();
+    let file = pdf_of(&content, "", FONT);
+    let asked = std::sync::Arc::new(AtomicU64::new(0));
+    let hand = asked.clone();
+    let clock: crate::Clock =
+        std::sync::Arc::new(move || std::time::Duration::from_millis(hand.fetch_add(1, Ordering::Relaxed)));
+    let limits = Limits { time_ms: 30, ..Limits::default() };
+    let registry = crate::Registry::new().with_clock(clock);
+    let kept = registry.degrade(&file, pdf::MIME, Depth::Cold, &Params::default(), &limits);
+    assert_eq!(kept.content, Content::Same);
+    assert!(kept.note.as_ref().unwrap().contains("takes longer than 30 ms"), "{:?}", kept.note);
+    let asked_then = asked.load(Ordering::Relaxed);
+    assert!((30..60).contains(&asked_then), "{asked_then}");
+    let calm = Limits { time_ms: 10_000_000, ..Limits::default() };
+    let read = registry.degrade(&file, pdf::MIME, Depth::Cold, &Params::default(), &calm);
+    assert!(matches!(read.content, Content::Bytes(_)), "{:?}", read.note);
+}
