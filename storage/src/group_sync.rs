@@ -63,16 +63,30 @@ impl GroupSync {
         }
         state.running = true;
         drop(state);
+        let mut turn = Turn { of: self, outcome: Err("a thread panicked while it synced".to_owned()) };
         let written = written();
         let outcome = sync();
-        let mut state = self.state.lock();
-        state.running = false;
-        match &outcome {
-            Ok(()) => drop(self.synced.fetch_max(written, Ordering::AcqRel)),
-            Err(error) => state.failed = Some(error.to_string()),
-        }
-        self.ended.notify_all();
+        turn.outcome = outcome.as_ref().map(|()| written).map_err(ToString::to_string);
         outcome
+    }
+}
+
+/// A sync that runs. It ends also if it panics: those who wait for it would wait for ever.
+struct Turn<'a> {
+    of: &'a GroupSync,
+    /// How many bytes are durable now, or why nobody knows.
+    outcome: std::result::Result<u64, String>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.of.state.lock();
+        state.running = false;
+        match &self.outcome {
+            Ok(written) => drop(self.of.synced.fetch_max(*written, Ordering::AcqRel)),
+            Err(error) => state.failed = Some(error.clone()),
+        }
+        self.of.ended.notify_all();
     }
 }
 
