@@ -130,7 +130,22 @@ fn check(tx: &Transaction, ks: &Keyspace, model: &Model) {
     let expected = |range: Vec<(&Vec<u8>, &Vec<u8>)>| -> Vec<(Vec<u8>, Vec<u8>)> {
         range.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     };
-    assert_eq!(pairs(tx.range(ks, ..)), expected(model.iter().collect()));
+    let all = expected(model.iter().collect());
+    assert_eq!(pairs(tx.range(ks, ..)), all);
+    // From both ends, which meet somewhere, whoever comes first there.
+    for pattern in [0b0u8, 0b1111_1111, 0b1010_1010, 0b0110_0111, 0b0001_1000] {
+        let (mut iter, mut front, mut back) = (tx.range(ks, ..), Vec::new(), Vec::new());
+        for n in 0u32.. {
+            let is_back = pattern.rotate_left(n) & 1 == 1;
+            let Some(entry) = (if is_back { iter.next_back() } else { iter.next() }) else { break };
+            let entry = entry.unwrap();
+            let pair = (entry.key().to_vec(), entry.value().unwrap().to_vec());
+            if is_back { back.push(pair) } else { front.push(pair) }
+        }
+        assert!(iter.next().is_none() && iter.next_back().is_none());
+        front.extend(back.into_iter().rev());
+        assert_eq!(front, all, "{pattern:b}");
+    }
     for (a, b) in [(3u8, 11u8), (5, 5), (9, 2)] {
         let within = |key: &u8| (a..b).contains(key);
         let in_range = model.iter().filter(|(key, _)| within(&key[0])).collect();

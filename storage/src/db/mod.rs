@@ -28,6 +28,7 @@ mod snapshot;
 mod stats;
 mod sync;
 mod transaction;
+mod transaction_iter;
 mod value_reader;
 mod verify;
 mod write;
@@ -41,7 +42,8 @@ pub use pressure::StallStats;
 pub use salvage::{Loss, SalvageReport};
 pub use snapshot::Snapshot;
 pub use stats::{KeyspaceStats, Stats};
-pub use transaction::{Savepoint, Transaction, TransactionIter};
+pub use transaction::{Savepoint, Transaction};
+pub use transaction_iter::TransactionIter;
 pub use value_reader::ValueReader;
 pub use verify::{Problem, VerifyProgress, VerifyReport};
 

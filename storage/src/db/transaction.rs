@@ -13,16 +13,16 @@
 //!
 //! Savepoints are positions in a list of what each write replaced; rolling back puts these back, last first.
 
-use super::iter::{Entry, Iter};
+use super::iter::Entry;
 use super::read::after_prefix;
 use super::snapshot::Reading;
+use super::transaction_iter::TransactionIter;
 use super::{Db, Keyspace, Snapshot};
 use crate::batch::{PendingBlob, Requirement, WriteBatch};
 use crate::error::{Error, Result};
 use crate::types::{Durability, KeyspaceId, Seqno};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet, btree_map};
-use std::iter::Peekable;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, RangeBounds};
 
 #[cfg(doc)]
@@ -30,7 +30,7 @@ use crate::ErrorKind;
 
 /// What a transaction does to a key.
 #[derive(Clone)]
-enum Change {
+pub(super) enum Change {
     Put(Bytes),
     PutBlob(PendingBlob),
     Delete,
@@ -192,7 +192,7 @@ impl Transaction {
         Ok(value)
     }
 
-    /// The entries of a range, ascending: its own writes over what there was when it began. [`Entry::seqno`] of an own write is that of the
+    /// The entries of a range, ascending, or descending with [`Iterator::rev`]: its own writes over what there was when it began. [`Entry::seqno`] of an own write is that of the
     /// transaction's snapshot, as it has none yet.
     ///
     /// ```
@@ -233,14 +233,13 @@ impl Transaction {
     fn iter(&self, keyspace: &Keyspace, start: Bound<Vec<u8>>, end: Bound<Vec<u8>>) -> TransactionIter<'_> {
         let changes = self.changes.get(&keyspace.id()).filter(|_| !is_empty(&start, &end));
         let as_slice = |bound| Bound::map(bound, |key: &Vec<u8>| &key[..]);
-        let own = changes.map(|changes| {
-            changes.range::<[u8], _>((as_slice(start.as_ref()), as_slice(end.as_ref()))).peekable()
-        });
-        let base = self.snapshot.range(keyspace, (start, end)).peekable();
-        TransactionIter { transaction: self, base, own }
+        let own = changes
+            .map(|changes| changes.range::<[u8], _>((as_slice(start.as_ref()), as_slice(end.as_ref()))));
+        let base = self.snapshot.range(keyspace, (start, end));
+        TransactionIter::new(self, base, own)
     }
 
-    fn own_blob(&self, blob: &PendingBlob) -> Entry {
+    pub(super) fn own_blob(&self, blob: &PendingBlob) -> Entry {
         Entry::of_blob(blob, Reading { snapshot: self.snapshot.clone(), inner: self.db.inner.clone() })
     }
 
@@ -436,65 +435,5 @@ fn is_empty(start: &Bound<Vec<u8>>, end: &Bound<Vec<u8>>) -> bool {
             start >= end
         }
         _ => false,
-    }
-}
-
-/// The entries of a range as a transaction sees them; made by [`Transaction::range`] and [`Transaction::prefix`].
-///
-/// After an error it ends.
-///
-/// ```
-/// # use patina_storage::*;
-/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
-/// # let users = db.keyspace("users", KeyspaceOptions::default())?;
-/// users.put("alice", "30")?;
-/// let tx = db.transaction();
-/// for entry in tx.range(&users, ..) {
-///     assert_eq!(entry?.value()?, "30");
-/// }
-/// # Ok::<(), Error>(())
-/// ```
-pub struct TransactionIter<'a> {
-    transaction: &'a Transaction,
-    base: Peekable<Iter>,
-    own: Option<Peekable<btree_map::Range<'a, Bytes, (Keyspace, Change)>>>,
-}
-
-impl TransactionIter<'_> {
-    /// An own write whose key comes before, or in the place of, the next one of the snapshot.
-    fn next_own(&mut self) -> Option<(Bytes, &Change)> {
-        let own = self.own.as_mut()?;
-        let (key, _) = own.peek()?;
-        match self.base.peek() {
-            // After an error nobody knows what comes next.
-            Some(Err(_)) => return None,
-            Some(Ok(entry)) if entry.key() < key => return None,
-            Some(Ok(entry)) if entry.key() == key => drop(self.base.next()),
-            _ => {}
-        }
-        own.next().map(|(key, (_, change))| (key.clone(), change))
-    }
-}
-
-impl Iterator for TransactionIter<'_> {
-    type Item = Result<Entry>;
-
-    fn next(&mut self) -> Option<Result<Entry>> {
-        let transaction = self.transaction;
-        loop {
-            match self.next_own() {
-                None => break,
-                Some((_, Change::Delete)) => {}
-                Some((_, Change::PutBlob(blob))) => return Some(Ok(transaction.own_blob(blob))),
-                Some((key, Change::Put(value))) => {
-                    return Some(Ok(Entry::of_value(key, value.clone(), transaction.seqno())));
-                }
-            }
-        }
-        let next = self.base.next();
-        if matches!(next, Some(Err(_))) {
-            self.own = None;
-        }
-        next
     }
 }
