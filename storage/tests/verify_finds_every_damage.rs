@@ -295,3 +295,25 @@ fn a_log_that_is_just_being_made_is_no_damage() {
         flushing.join().unwrap().unwrap();
     });
 }
+
+/// A keyspace that has no tables any more was not the same to the manifest as one that never had any, and verifying after the next
+/// opening took that for damage.
+#[test]
+fn a_keyspace_that_was_emptied_is_no_damage() {
+    let vfs = MemVfs::new();
+    let open = || {
+        let db = Db::open_with(Arc::new(vfs.clone()), Path::new("db"), Options::default()).unwrap();
+        let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
+        (db, keyspace)
+    };
+    let (db, keyspace) = open();
+    keyspace.put("k", "v").unwrap();
+    db.flush().unwrap();
+    keyspace.delete("k").unwrap();
+    db.compact().unwrap();
+    assert_eq!(db.stats().keyspaces[0].entries, 0);
+    drop((db, keyspace));
+    let (db, _keyspace) = open();
+    let report = db.verify().unwrap();
+    assert!(report.is_sound(), "{:#?}", report.problems);
+}

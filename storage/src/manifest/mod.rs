@@ -84,6 +84,8 @@ impl State {
                 TableEdit::Remove { id, .. } => drop(tables.remove(id)),
             }
         }
+        // So that it is the same state as one that never had the tables.
+        self.tables.retain(|_, tables| !tables.is_empty());
         for id in &edit.dropped {
             self.keyspaces.remove(id);
             self.tables.remove(id);
