@@ -5,7 +5,7 @@
 
 mod support;
 
-use patina_objects::{ErrorKind, Scheduler, SchedulerOptions, SchedulerStatus, days};
+use patina_objects::{Budget, ErrorKind, Scheduler, SchedulerOptions, SchedulerStatus, days};
 use std::sync::mpsc;
 use std::time::Duration;
 use support::{World, noise};
@@ -71,6 +71,42 @@ fn a_pause_begins_nothing_and_a_resume_goes_on() {
     scheduler.resume();
     wait_for(&scheduler, |status| status.rounds == 1);
     assert_eq!(world.stage("a"), 1);
+}
+
+#[test]
+fn a_pause_for_all_is_remembered_and_ends_for_all() {
+    let world = World::new();
+    world.put("a", &noise(1, 1000));
+    let scheduler = started(&world);
+    world.store.set_decay_paused(true).unwrap();
+    world.clock.advance(days(10));
+    scheduler.wake();
+    std::thread::sleep(Duration::from_millis(50));
+    let status = scheduler.status();
+    assert!(status.paused && status.rounds == 0 && world.stage("a") == 0, "{status:?}");
+    let elsewhere = World::on(world.vfs.kill(), world.store.now());
+    assert!(elsewhere.store.is_decay_paused());
+    assert_eq!(elsewhere.tick().moved, 1, "who asks for a round gets one");
+    world.store.set_decay_paused(false).unwrap();
+    wait_for(&scheduler, |status| status.rounds == 1 && !status.paused);
+    assert_eq!(world.stage("a"), 1);
+}
+
+#[test]
+fn a_budget_is_kept_though_nothing_is_due() {
+    let world = World::new();
+    let scheduler = started(&world);
+    for n in 0..10u64 {
+        world.put(&format!("o{n}"), &noise(n, 1000));
+    }
+    world.store.set_budget(None, Some(Budget { bytes: 5_000, refuse_writes: false })).unwrap();
+    wait_for(&scheduler, |status| status.last.as_ref().is_some_and(|report| !report.budgets.is_empty()));
+    assert!(world.store.budget_status().unwrap()[0].used_bytes <= 4_500);
+    let rounds = scheduler.status().rounds;
+    scheduler.wake();
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(scheduler.status().rounds, rounds, "what is kept needs no round");
+    world.check();
 }
 
 #[test]

@@ -68,7 +68,8 @@ impl ObjectStore {
         Ok(forecast)
     }
 
-    /// Why an object is where it is, and what becomes of it if nobody reads it.
+    /// Why an object is where it is, and what becomes of it if nobody reads it. Complexity: one row, but with budgets every
+    /// reference once, and every row once and once more for each budget.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`]; storage's.
