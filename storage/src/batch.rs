@@ -167,6 +167,7 @@ pub struct WriteBatch {
     db: Option<Weak<Inner>>,
     /// They belong to several.
     is_mixed: bool,
+    uses_reserve: bool,
 }
 
 impl WriteBatch {
@@ -246,6 +247,30 @@ impl WriteBatch {
     pub fn delete(&mut self, keyspace: &Keyspace, key: impl Into<Bytes>) {
         let (keyspace, key) = (self.id(keyspace), key.into());
         self.ops.push(Op { kind: Kind::Tombstone, keyspace, key, value: Bytes::new() });
+    }
+
+    /// Has the batch written on a full disk, too, in the room that `Options::ballast_bytes` keeps. For what frees more than it takes although it
+    /// puts something, such as a deletion that notes that it was; deletions alone are written there in any case.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
+    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
+    /// let mut batch = db.batch();
+    /// batch.delete(&users, "alice");
+    /// batch.put(&users, "last deleted", "alice");
+    /// batch.use_reserve();
+    /// db.write(batch, Durability::Sync)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn use_reserve(&mut self) {
+        self.uses_reserve = true;
+    }
+
+    /// Whether a full disk is no reason to refuse it.
+    pub(crate) fn frees_space(&self) -> bool {
+        let deletes = |op: &Op| matches!(op.kind, Kind::Tombstone | Kind::RangeTombstone);
+        self.uses_reserve || self.ops.iter().all(deletes)
     }
 
     /// Removes all keys from `start` up to but not including `end`, at the cost of one write, however many there are. What the batch puts

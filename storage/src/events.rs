@@ -154,6 +154,16 @@ pub enum Event {
         /// The error.
         message: String,
     },
+    /// The disk is full: until there is room again, only what frees space is written.
+    DiskFull {
+        /// Room that was kept for that, and is given up now.
+        ballast_bytes: u64,
+    },
+    /// The disk has room again, and everything is written.
+    DiskHasRoom {
+        /// Room that is kept again.
+        ballast_bytes: u64,
+    },
     /// The database takes no more writes until it is opened again.
     ReadOnly {
         /// The failure that made it so.

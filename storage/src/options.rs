@@ -61,6 +61,10 @@ pub struct Options {
     pub compaction_bytes_per_s_max: Option<u64>,
     /// What becomes of damage in the logs when the database is opened.
     pub log_recovery: LogRecovery,
+    /// Room that is kept for a full disk, at most, so that space can be freed there: a file of a 32nd of what tables and blob files hold,
+    /// in units of 64 KiB. A database of less than 2 MiB has none. 0: none at all. Should be at least what the memtables take, which opening
+    /// flushes.
+    pub ballast_bytes: u64,
     /// Where the database learns the time.
     pub clock: Arc<dyn Clock>,
     /// Who is told what happens: flushes, merges, stalls, files, failures. See [`EventListener`].
@@ -91,6 +95,7 @@ impl Default for Options {
             background_threads: 2,
             compaction_bytes_per_s_max: None,
             log_recovery: LogRecovery::Strict,
+            ballast_bytes: 128 << 20,
             clock: Arc::new(SystemClock::default()),
             listener: None,
         }
@@ -145,6 +150,10 @@ impl Options {
             (
                 self.compaction_bytes_per_s_max.is_none_or(|rate| rate >= 64 << 10),
                 "compaction_bytes_per_s_max must be at least 64 KiB, or None",
+            ),
+            (
+                self.ballast_bytes == 0 || (64 << 10..=1 << 40).contains(&self.ballast_bytes),
+                "ballast_bytes must be at least 64 KiB and at most 1 TiB, or 0",
             ),
         ];
         report("bad options", &rules)

@@ -74,6 +74,7 @@ impl<'a> Round<'a> {
             return Ok(false);
         };
         let (mut batch, records) = (commit.batch, commit.records);
+        batch.use_reserve();
         self.inner.guard.note_spent(&mut batch, &self.inner.spaces, &self.inner.options);
         match self.inner.commit(batch, records) {
             Err(error) if error.is_conflict() => {

@@ -449,6 +449,7 @@ impl<'a> Round<'a> {
         after.set_form_stored(0);
         self.inner.schedule(&mut after, policies, self.now);
         let mut batch = self.inner.db.batch();
+        batch.use_reserve();
         self.inner.put_row(&mut batch, id, Some(before), &after);
         for content in before.row.contents().filter(|content| !after.refers_to(*content)) {
             self.inner.drop_reference(&mut batch, snapshot, content, id)?;

@@ -200,6 +200,7 @@ impl Inner {
         now: Timestamp,
     ) -> Result<()> {
         let mut batch = self.db.batch();
+        batch.use_reserve();
         self.remove_row(&mut batch, id, before);
         for content in before.row.contents() {
             self.drop_reference(&mut batch, snapshot, content, id)?;

@@ -291,6 +291,10 @@ impl Db {
             kept: Vec::new(),
         };
         let done = run.run();
+        if let Err(error) = &done {
+            // The next try has room.
+            self.inner.release_ballast(error);
+        }
         // A keyspace that was dropped meanwhile could not be removed.
         drop(one_at_a_time);
         self.inner.remove_unseen_soon();

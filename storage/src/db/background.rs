@@ -203,7 +203,13 @@ impl Inner {
             return false;
         }
         self.seal_aged_memtable();
-        self.do_job(Job::Flush) || self.do_job(Job::Compact)
+        if self.do_job(Job::Flush) || self.do_job(Job::Compact) {
+            return true;
+        }
+        if self.ballast.is_full() {
+            self.tend_ballast();
+        }
+        false
     }
 
     /// Has the memtable flushed when deletions in it may have used up their share of `tombstone_age_max_ms`.
@@ -234,7 +240,10 @@ impl Inner {
             Job::Compact => crate::compaction::compact_one(self),
         };
         match &outcome {
-            Ok(true) => self.background.set_failure(job, number, None, now_us()),
+            Ok(true) => {
+                self.background.set_failure(job, number, None, now_us());
+                self.tend_ballast();
+            }
             Ok(false) if failure.is_some() && self.is_idle(job) => {
                 self.background.set_failure(job, number, None, now_us());
             }
@@ -243,6 +252,10 @@ impl Inner {
                 self.background.set_failure(job, number, Some(error), now_us());
                 let (kind, message) = (error.kind(), error.to_string());
                 self.events.emit(|| Event::BackgroundError { kind, message });
+                // At once: there is room now.
+                if self.release_ballast(error) {
+                    self.retry();
+                }
             }
         }
         !matches!(outcome, Ok(false))
@@ -265,7 +278,8 @@ impl Inner {
             let step_us = (age_ms.saturating_mul(1000) / 16).clamp(AGE_LOOK_MIN_US, AGE_LOOK_MAX_US);
             now_us.saturating_add(step_us)
         });
-        let at_us = flush.into_iter().chain(merge).chain(age).min()?;
+        let ballast = self.ballast.retry_at_us();
+        let at_us = flush.into_iter().chain(merge).chain(age).chain(ballast).min()?;
         Some(Duration::from_micros(at_us.saturating_sub(now_us).max(1_000)))
     }
 }

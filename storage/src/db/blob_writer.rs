@@ -61,6 +61,7 @@ impl OpenStream {
     }
 
     fn append(&mut self, (encoding, payload): (Encoding, &[u8]), len: usize) -> Result<()> {
+        self.inner.check_room_for_blob()?;
         self.append.append_chunk(encoding, payload, len as u32)?;
         self.append.sync_if_due().map_err(|error| self.inner.fail(error))
     }

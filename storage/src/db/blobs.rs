@@ -156,6 +156,7 @@ impl Inner {
         self.read_state().check_readable(keyspace, None)?;
         loop {
             self.check_writable()?;
+            self.check_room_for_blob()?;
             let file = self.open_bin(keyspace, bin)?;
             // Sealed or taken aside between the two calls: take the bin's next file.
             let Some(blob) = file.append(key, encoding, payload, len)? else { continue };
@@ -238,6 +239,7 @@ impl Inner {
         chunk_bytes: u32,
     ) -> Result<StreamAppend> {
         self.check_writable()?;
+        self.check_room_for_blob()?;
         self.read_state().check_readable(keyspace, None)?;
         let mut open = self.blobs.open.lock();
         let file = match self.usable_file(&mut open, keyspace, bin)? {
@@ -411,6 +413,6 @@ impl Db {
     /// What the file system refused.
     pub fn seal_bins(&self) -> Result<()> {
         self.inner.check_writable()?;
-        self.inner.seal_all_bins()
+        self.inner.freeing_space(|| self.inner.seal_all_bins())
     }
 }

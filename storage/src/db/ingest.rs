@@ -104,6 +104,7 @@ impl Db {
         self.check_own(keyspace)?;
         let inner = &*self.inner;
         inner.check_writable()?;
+        inner.check_room()?;
         inner.read_state().check_readable(keyspace.id(), None)?;
         let compression = inner.keyspace_options(keyspace.id()).compression_at(LEVELS - 1);
         Ok(Ingest {
@@ -151,6 +152,7 @@ impl Ingest<'_> {
 
     fn add(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         if self.output.bytes() >= self.inner.options.table_bytes {
+            self.inner.check_room()?;
             self.tables.extend(self.output.finish(&Fragments::default())?);
         }
         self.output.add(key, Tag::new(Seqno(0), Kind::Value), value)

@@ -125,6 +125,10 @@ impl Db {
     /// # Errors
     /// [`ErrorKind::KeyspaceDropped`] if it was dropped before; what the file system refused: then it is there as before.
     pub fn drop_keyspace(&self, keyspace: &Keyspace) -> Result<()> {
+        self.inner.freeing_space(|| self.drop_now(keyspace))
+    }
+
+    fn drop_now(&self, keyspace: &Keyspace) -> Result<()> {
         self.check_own(keyspace)?;
         let inner = &self.inner;
         // Most of what must be durable is made so before the locks are taken.

@@ -8,6 +8,7 @@
 //! Threads: a pool flushes and merges tables (`background.rs`); a bin compaction runs on its caller's thread.
 
 mod background;
+mod ballast;
 mod blob_usage;
 mod blob_writer;
 mod blobs;
@@ -61,6 +62,7 @@ use crate::types::{Durability, FileId, KeyspaceId, Seqno};
 use crate::version::ReadState;
 use crate::vfs::{StdVfs, Vfs, VfsLock};
 use background::Background;
+use ballast::Ballast;
 pub(crate) use blobs::Blobs;
 use bytes::Bytes;
 use iterators::Iterators;
@@ -141,6 +143,8 @@ pub(crate) struct Inner {
     dropped: Mutex<Vec<(Seqno, KeyspaceId)>>,
     blobs: Blobs,
     background: Background,
+    /// Room for a full disk.
+    ballast: Ballast,
     /// One flush at a time.
     pub flushing: Mutex<()>,
     /// The merges that run. Taken before `manifest` and `state`.
@@ -389,7 +393,9 @@ impl Db {
     /// # Errors
     /// What the file system refused.
     pub fn flush(&self) -> Result<()> {
-        self.inner.flush_and_wait()
+        let flushed = self.inner.flush_and_wait();
+        self.inner.tend_ballast_now();
+        flushed
     }
 
     /// Flushes, then merges each keyspace into its last level, dropping what no snapshot can see. Merges of level 0 wait meanwhile.
@@ -409,7 +415,9 @@ impl Db {
     /// What the file system refused, or corruption in a table.
     pub fn compact(&self) -> Result<()> {
         self.flush()?;
-        crate::compaction::compact_all(&self.inner)
+        let merged = self.inner.freeing_space(|| crate::compaction::compact_all(&self.inner));
+        self.inner.tend_ballast_now();
+        merged
     }
 
     /// Closes the database: waits for what its threads are doing, makes all that was written durable, and reports what dropping it could
@@ -563,7 +571,9 @@ impl Keyspace {
         inner.read_state().check_readable(self.id, None)?;
         inner.flush_and_wait()?;
         let range = (range.start_bound().cloned(), range.end_bound().cloned());
-        crate::compaction::compact_range(inner, self.id, &range)
+        let merged = inner.freeing_space(|| crate::compaction::compact_range(inner, self.id, &range));
+        inner.tend_ballast_now();
+        merged
     }
 
     /// Removes all keys of a range, durably, at the cost of one write, however many there are. Their space is freed as compaction

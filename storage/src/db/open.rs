@@ -11,6 +11,7 @@
 //!
 //! A crash at any point of this leaves a directory from which it can begin again.
 
+use super::ballast::{Ballast, release_closed};
 use super::blobs::Blobs;
 use super::iterators::Iterators;
 use super::pipeline::{LogQueue, Publisher};
@@ -62,6 +63,16 @@ pub(super) fn parse_name(name: &str) -> Option<(FileId, &str)> {
 
 pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Inner> {
     options.validate()?;
+    match open_once(vfs.clone(), dir, options.clone()) {
+        // Opening writes a little, and so finds a full disk; without the ballast there is room.
+        Err(error) if error.kind() == ErrorKind::NoSpace && release_closed(&*vfs, dir)? => {
+            open_once(vfs, dir, options)
+        }
+        opened => opened,
+    }
+}
+
+fn open_once(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Inner> {
     let exists = examine_dir(&*vfs, dir, &options)?;
     let lock = take_lock(&*vfs, dir)?;
     let mut state = if exists { Manifest::read(&*vfs, dir)? } else { State::default() };
@@ -122,6 +133,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
         dropped: Mutex::default(),
         blobs: Blobs::new(files, blobs),
         background: Background::default(),
+        ballast: Ballast::of(&*vfs, dir),
         flushing: Mutex::new(()),
         claims: Mutex::default(),
         collecting: Mutex::new(()),
@@ -147,6 +159,7 @@ pub(super) fn open(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<In
     replay::set_aside(&inner, &given_up)?;
     while crate::compaction::flush_one(&inner)? {}
     remove_orphans(&inner)?;
+    inner.tend_ballast();
     Ok(inner)
 }
 

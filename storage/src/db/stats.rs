@@ -51,6 +51,10 @@ pub struct Stats {
     pub running_merges: usize,
     /// Blob files, retired ones that a snapshot still sees included.
     pub blob_files: usize,
+    /// Room that is kept for a full disk.
+    pub ballast_bytes: u64,
+    /// The disk is full: only what frees space is written.
+    pub is_disk_full: bool,
     /// Why the database takes no more writes, if so.
     pub read_only: Option<String>,
     /// How writers were held back.
@@ -212,6 +216,8 @@ impl Db {
             iterator_bytes,
             running_merges: inner.traffic.running_merges(),
             blob_files: inner.blobs.count(),
+            ballast_bytes: inner.ballast.bytes(),
+            is_disk_full: inner.ballast.is_full(),
             read_only: inner.fatal.get().cloned(),
             stalls: inner.pressure.stats(),
             traffic: inner.traffic.levels(),

@@ -40,6 +40,7 @@ impl Inner {
             return Err(Error::foreign());
         }
         batch.validate(&self.options)?;
+        self.check_room_for(batch)?;
         let early = self.check_early(batch).inspect_err(|_| {
             // Whoever reads again after a conflict must see what it lost against, and that may not be visible yet.
             let _nobody_comes = self.commit.lock();
@@ -52,7 +53,8 @@ impl Inner {
                 blob.inner.file.sync().map_err(|error| self.fail(error))?;
             }
         }
-        let committed = self.commit(batch, &early, admitted.bytes);
+        let commit = || self.commit(batch, &early, admitted.bytes);
+        let committed = if batch.frees_space() { self.freeing_space(commit) } else { commit() };
         drop(admitted);
         let (seqno, written) = committed?;
         match (durability, written) {
