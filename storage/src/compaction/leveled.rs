@@ -6,6 +6,7 @@ use super::job::Job;
 use super::picker::{Limits, Pick, View, pick_range};
 use crate::db::Inner;
 use crate::error::Result;
+use crate::manifest::{Edit, TableEdit};
 use crate::sst::Table;
 use crate::types::{FileId, KeyspaceId};
 use crate::version::{ReadState, Tree};
@@ -18,6 +19,9 @@ use std::sync::Arc;
 pub(crate) fn compact_one(inner: &Inner) -> Result<bool> {
     inner.unlink_retired();
     inner.purge_dropped();
+    if inner.is_disk_full() && drop_buried(inner)? {
+        return Ok(true);
+    }
     if help(inner) {
         return Ok(true);
     }
@@ -47,6 +51,8 @@ pub(crate) fn compact_range(
     keyspace: KeyspaceId,
     range: &(Bound<Vec<u8>>, Bound<Vec<u8>>),
 ) -> Result<()> {
+    // First what frees space without taking any.
+    drop_buried(inner)?;
     let mut claimed = None;
     inner.wait_for_background(|| {
         claimed = try_claim(inner, keyspace, |tree| pick_range(&tree.levels, range));
@@ -56,6 +62,40 @@ pub(crate) fn compact_range(
         Some(Ok((job, claimed))) => claimed.end(job.merge(inner)),
         _ => Ok(()),
     }
+}
+
+/// Drops the tables of which nobody can see anything, as newer range tombstones are over all of them, by an edit alone; `false` if there are
+/// none. What such a table deletes itself is deleted by the newer tombstone too. O(tables × log range tombstones).
+fn drop_buried(inner: &Inner) -> Result<bool> {
+    // Held to the end: no merge begins.
+    let claims = inner.claims.lock();
+    let state = inner.read_state();
+    // A snapshot that comes later sees the tombstones: they are in tables.
+    let snapshots = inner.snapshot_seqnos();
+    let mut buried: Vec<(KeyspaceId, Arc<Table>)> = Vec::new();
+    for (keyspace, tree) in live(&state) {
+        let (taken, ranges) = (claims.tables(*keyspace), tree.ranges());
+        let is_buried = |table: &&Arc<Table>| {
+            let of = &table.properties;
+            let seqnos = (of.seqno_min, of.seqno_max);
+            !taken.contains_key(&table.id) && ranges.buries((&of.smallest, &of.largest), seqnos, &snapshots)
+        };
+        buried.extend(tree.tables().filter(is_buried).map(|table| (*keyspace, table.clone())));
+    }
+    if buried.is_empty() {
+        return Ok(false);
+    }
+    let removed =
+        buried.iter().map(|(keyspace, table)| TableEdit::Remove { keyspace: *keyspace, id: table.id });
+    inner.apply(Edit { tables: removed.collect(), ..Edit::default() }, |state| {
+        for (keyspace, table) in &buried {
+            if let Some(tree) = state.tree_mut(*keyspace) {
+                tree.remove(table);
+            }
+        }
+    })?;
+    buried.iter().for_each(|(_, table)| table.mark_obsolete());
+    Ok(true)
 }
 
 /// Bytes of tables over the limits of their levels: what is still to be merged.

@@ -120,6 +120,11 @@ impl Inner {
         share.min(self.options.ballast_bytes) / UNIT_BYTES * UNIT_BYTES
     }
 
+    /// Whether only what frees space is written.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.ballast.is_full()
+    }
+
     /// Calls what frees space; if the disk is too full even for that, again without the ballast.
     pub(super) fn freeing_space<T>(&self, mut call: impl FnMut() -> Result<T>) -> Result<T> {
         match call() {
