@@ -80,6 +80,7 @@ impl Drop for OpenStream {
         self.append.abort();
         // A file that cannot be sealed now stays aside, and is sealed later; that is no failure of its records.
         let _ = self.inner.end_stream(self.append.file());
+        self.inner.tend_ballast();
     }
 }
 

@@ -164,6 +164,7 @@ impl Inner {
             let pending = PendingBlob::new(file.clone(), keyspace, Bytes::copy_from_slice(key), blob);
             if file.size().0 >= self.options.blob_file_bytes {
                 self.seal_if_open(&file)?;
+                self.tend_ballast();
             }
             return Ok(pending);
         }
