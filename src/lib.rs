@@ -29,6 +29,7 @@ mod error;
 mod params;
 mod patina;
 mod rows;
+mod salvage;
 
 /// The README's example, as a test.
 #[cfg(doctest)]
@@ -51,6 +52,7 @@ pub use self::error::{Error, Result};
 pub use self::params::Params;
 pub use self::patina::Patina;
 pub use self::rows::{Row, Rows};
+pub use self::salvage::Salvaged;
 pub use {
     patina_codecs as codecs, patina_objects as objects, patina_query as query, patina_storage as storage,
 };

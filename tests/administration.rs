@@ -120,3 +120,65 @@ fn compacting_keeps_every_object() {
         "{levels}"
     );
 }
+
+#[test]
+fn a_whole_database_is_salvaged_whole() {
+    let sandbox = Sandbox::with_samples();
+    let report = json(&sandbox.prints(&["salvage", "copy", "--json"]));
+    assert_eq!(
+        (report["whole"].as_bool(), report["objects"].as_u64()),
+        (Some(true), Some(all_samples().len() as u64))
+    );
+    for (name, bytes) in all_samples() {
+        let got = sandbox.patina(&["-C", "copy", "get", &format!("samples/{name}")]);
+        assert!(got.status == 0 && got.stdout == bytes, "{name}: {}", got.stderr);
+    }
+    assert!(sandbox.prints(&["-C", "copy", "verify"]).starts_with("no problems"));
+    let again = sandbox.patina(&["salvage", "copy"]);
+    assert_eq!(again.status, 1, "it holds something");
+    assert!(again.stderr.contains("is not empty"), "{}", again.stderr);
+}
+
+#[test]
+fn what_a_lost_manifest_leaves_is_salvaged_with_every_object() {
+    let sandbox = Sandbox::with_samples();
+    sandbox.prints(&["compact"]);
+    fs::remove_file(sandbox.path().join("patina-data/CURRENT")).unwrap();
+    let run = sandbox.patina(&["ls"]);
+    assert!(run.status == 1 && run.stderr.contains("patina salvage"), "{}", run.stderr);
+    let run = sandbox.patina(&["salvage", "copy"]);
+    let said = String::from_utf8(run.stdout).unwrap();
+    assert!(run.status == 1 && said.contains("CURRENT"), "{said} {}", run.stderr);
+    for (name, bytes) in all_samples() {
+        let got = sandbox.patina(&["-C", "copy", "get", &format!("samples/{name}")]);
+        assert!(got.status == 0 && got.stdout == bytes, "{name}: {}", got.stderr);
+    }
+}
+
+#[test]
+fn objects_whose_bytes_are_lost_are_named_and_the_others_are_there() {
+    let sandbox = Sandbox::with_samples();
+    sandbox.prints(&["compact"]);
+    let path = file(&sandbox, "blob");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let run = sandbox.patina(&["salvage", "copy"]);
+    let said = String::from_utf8(run.stdout).unwrap();
+    assert_eq!((run.status, run.stderr.as_str()), (1, ""), "{said}");
+    let lost: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("lost: ")).collect();
+    assert_eq!(lost.len(), 1, "{said}");
+    for (name, bytes) in all_samples() {
+        let name = format!("samples/{name}");
+        let got = sandbox.patina(&["-C", "copy", "get", &name]);
+        if lost[0] == name {
+            assert!(got.status == 1 && got.stderr.contains("history"), "{}", got.stderr);
+            let history = sandbox.prints(&["-C", "copy", "history", &name]);
+            assert!(history.contains("salvaged"), "{history}");
+        } else {
+            assert!(got.status == 0 && got.stdout == bytes, "{name}: {}", got.stderr);
+        }
+    }
+    assert!(sandbox.prints(&["-C", "copy", "verify"]).starts_with("no problems"));
+}

@@ -9,6 +9,7 @@ mod control;
 mod history;
 mod journal;
 mod list;
+mod mend;
 mod pausing;
 mod policies;
 mod put;
@@ -19,6 +20,7 @@ mod touch;
 
 pub use history::History;
 pub use list::Objects;
+pub use mend::MendReport;
 pub(crate) use put::{check_tenant, compression_of};
 
 use crate::budget::Budgets;

@@ -34,6 +34,7 @@ mod policy;
 mod progress;
 mod put;
 mod repl;
+mod salvage;
 mod sources;
 mod sql;
 mod stat;
@@ -114,6 +115,8 @@ enum Command {
     Status(status::Arguments),
     /// Read every byte and say what is damaged; exit status 1 if anything is
     Verify(verify::Arguments),
+    /// Copy all that can still be read to a new database; exit status 1 if anything is lost
+    Salvage(salvage::Arguments),
     /// Make a second database that holds what this one holds, sharing its bytes
     Checkpoint(checkpoint::Arguments),
     /// Merge all tables, to give back the space of what was deleted and replaced
@@ -161,6 +164,7 @@ fn run(command: Option<Command>, folder: &Folder) -> anyhow::Result<()> {
         Command::Sql(arguments) => sql::run(&arguments, folder),
         Command::Status(arguments) => status::run(&arguments, folder),
         Command::Verify(arguments) => verify::run(&arguments, folder),
+        Command::Salvage(arguments) => salvage::run(&arguments, folder),
         Command::Checkpoint(arguments) => checkpoint::run(&arguments, folder),
         Command::Compact(arguments) => compact::run(&arguments, folder),
         Command::Completions(arguments) => completions::run::<Arguments>(&arguments),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use patinadb::storage::{VerifyProgress, VerifyReport};
-use patinadb::{Builder, Db, Patina, StdVfs};
+use patinadb::{Builder, Db, Patina, Salvaged, StdVfs};
 use walkdir::WalkDir;
 
 const VARIABLE: &str = "PATINA_DIR";
@@ -51,6 +51,12 @@ impl Folder {
     pub fn verify(&self, progress: impl FnMut(&VerifyProgress<'_>)) -> Result<VerifyReport> {
         self.must_exist()?;
         Ok(Db::verify_closed(Arc::new(StdVfs), &self.0, progress)?)
+    }
+
+    /// Copies what can be read of the database, whether it can be opened or not.
+    pub fn salvage(&self, dest: &Path, progress: impl FnMut(&VerifyProgress<'_>)) -> Result<Salvaged> {
+        self.must_exist()?;
+        Ok(Patina::salvage(&self.0, dest, progress)?)
     }
 
     /// Everything in the database's folder; files that vanish meanwhile count nothing.

@@ -164,7 +164,7 @@ impl Options {
 /// was told is durable is cut off in every mode, and reported ([`crate::Event::Recovered`]).
 ///
 /// With the modes that go on, a log of which something was given up stays beside the database as `….log.damaged`, and each damage is
-/// reported as an [`crate::Event::LogGivenUp`]. Damage in other files is not theirs.
+/// reported as an [`crate::Event::LogGivenUp`]. Damage in other files is not theirs: see [`crate::Db::salvage`].
 ///
 /// ```
 /// # use patina_storage::*;

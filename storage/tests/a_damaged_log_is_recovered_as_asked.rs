@@ -118,7 +118,7 @@ fn each_flipped_byte_of_a_log_is_treated_as_asked() {
                     let error = opened.err().unwrap();
                     assert_eq!(error.kind(), ErrorKind::Corruption, "byte {at}");
                     assert_eq!(error.location().unwrap().0, log, "byte {at}: {error}");
-                    assert!(error.to_string().contains("patina verify"), "{error}");
+                    assert!(error.to_string().contains("patina salvage"), "{error}");
                     assert!(error.to_string().contains("Options::log_recovery"), "{error}");
                     continue;
                 }

@@ -18,7 +18,7 @@ use patina_storage::{Durability, WriteBatch};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-const HEAD: &[u8] = b"head";
+pub(super) const HEAD: &[u8] = b"head";
 const DECAY_CLOCK: &[u8] = b"decay clock";
 
 /// How many rows the history has, and the hash of the last.

@@ -41,7 +41,7 @@ pub(super) const LOCK_NAME: &str = "LOCK";
 /// What mkfs puts into the root of a volume: a volume is an empty directory all the same.
 const LOST_AND_FOUND: &str = "lost+found";
 /// What can be done about damage beside restoring a copy.
-pub(super) const SALVAGE: &str = "`patina verify` (Db::verify_closed) lists all damage";
+pub(super) const SALVAGE: &str = "or copy out what can still be read with `patina salvage` (Db::salvage)";
 pub(super) const LOG_SUFFIX: &str = "log";
 pub(super) const TABLE_SUFFIX: &str = "sst";
 pub(super) const BLOB_SUFFIX: &str = "blob";
