@@ -493,7 +493,7 @@ pub(crate) fn decode_batch(record: &[u8]) -> Option<(Seqno, Vec<Op>)> {
         ops.push(Op { kind, keyspace, key, value });
     }
     let last = first.0.checked_add(count)?;
-    (ops.len() as u64 == count && last <= Seqno::MAX.0).then_some((first, ops))
+    (ops.len() as u64 == count && last <= Seqno::REACHED_MAX.0).then_some((first, ops))
 }
 
 #[cfg(test)]

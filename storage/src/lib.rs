@@ -37,6 +37,8 @@ mod compress;
 mod db;
 mod error;
 mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod group_sync;
 mod log;
 mod manifest;

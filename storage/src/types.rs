@@ -20,6 +20,8 @@ pub struct Seqno(pub u64);
 
 impl Seqno {
     pub(crate) const MAX: Self = Self((1 << 56) - 1);
+    /// The greatest that a database is believed to have reached: there must be room to count on.
+    pub(crate) const REACHED_MAX: Self = Self(Self::MAX.0 >> 1);
 }
 
 impl fmt::Display for Seqno {
@@ -35,6 +37,11 @@ impl fmt::Display for Seqno {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u64);
+
+impl FileId {
+    /// Nobody counts so far: a larger number is damage, or that of somebody else's file, and counting on from it would overflow.
+    pub(crate) const MAX: Self = Self(u64::MAX >> 1);
+}
 
 impl fmt::Display for FileId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,6 +13,8 @@
 mod bulk;
 mod file;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod recovery;
 mod stream;
 mod stream_format;
@@ -21,6 +23,8 @@ mod verify;
 pub(crate) use bulk::BlobFileWriter;
 pub(crate) use file::{BlobFile, Identity, SealError};
 pub(crate) use format::{Record, total_bytes as record_bytes};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fuzzing::{files_with, read_everything};
 pub(crate) use stream::{Chunks, StreamAppend};
 pub(crate) use stream_format::CHUNK_BYTES;
 

@@ -50,13 +50,10 @@ pub(super) fn file_name(id: FileId, suffix: &str) -> String {
     format!("{id:06}.{suffix}")
 }
 
-/// Nobody counts so far: a larger number is that of somebody else's file, and counting on from it would overflow.
-const FILE_ID_MAX: u64 = u64::MAX >> 1;
-
 /// The number and suffix of one of our files.
 pub(super) fn parse_name(name: &str) -> Option<(FileId, &str)> {
     let (stem, suffix) = name.split_once('.')?;
-    let id = stem.parse().ok().filter(|id| *id <= FILE_ID_MAX)?;
+    let id = stem.parse().ok().filter(|id| *id <= FileId::MAX.0)?;
     let ours = [LOG_SUFFIX, TABLE_SUFFIX, BLOB_SUFFIX].contains(&suffix) && stem.len() >= 6;
     ours.then_some((FileId(id), suffix))
 }

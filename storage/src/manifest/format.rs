@@ -152,48 +152,57 @@ impl Edit {
         let mut decoder = Decoder::new(bytes);
         while !decoder.is_empty() {
             match decoder.u8()? {
-                1 => edit.next_file = Some(decoder.varint()?),
-                2 => edit.last_seqno = Some(Seqno(decoder.varint()?)),
-                3 => edit.first_log = Some(FileId(decoder.varint()?)),
+                1 => edit.next_file = Some(file(&mut decoder)?.0),
+                2 => edit.last_seqno = Some(seqno(&mut decoder)?),
+                3 => edit.first_log = Some(file(&mut decoder)?),
                 5 => edit.tables.push(TableEdit::Add {
                     keyspace: KeyspaceId(decoder.varint_u32()?),
-                    id: FileId(decoder.varint()?),
+                    id: file(&mut decoder)?,
                     level: decoder.u8()?,
                 }),
                 6 => edit.tables.push(TableEdit::Remove {
                     keyspace: KeyspaceId(decoder.varint_u32()?),
-                    id: FileId(decoder.varint()?),
+                    id: file(&mut decoder)?,
                 }),
                 8 => edit.blobs.push(BlobEdit::Seal {
-                    id: FileId(decoder.varint()?),
+                    id: file(&mut decoder)?,
                     bytes: decoder.varint()?,
                     records: decoder.varint()?,
                 }),
-                9 => edit.blobs.push(BlobEdit::Retire { id: FileId(decoder.varint()?) }),
-                10 => edit.closed = Some((FileId(decoder.varint()?), decoder.varint()?)),
+                9 => edit.blobs.push(BlobEdit::Retire { id: file(&mut decoder)? }),
+                10 => edit.closed = Some((file(&mut decoder)?, decoder.varint()?)),
                 11 => {
                     let id = KeyspaceId(decoder.varint_u32().filter(|id| *id < u32::MAX)?);
                     let name = std::str::from_utf8(decoder.bytes()?).ok()?.to_owned();
                     edit.keyspaces.push((id, name, decode_options(decoder.bytes()?)?));
                 }
                 12 => edit.dropped.push(KeyspaceId(decoder.varint_u32()?)),
-                15 => edit.ingested.push((FileId(decoder.varint()?), Seqno(decoder.varint()?))),
-                13 => edit.next_keyspace = Some(decoder.varint_u32()?),
+                15 => edit.ingested.push((file(&mut decoder)?, seqno(&mut decoder)?)),
+                13 => edit.next_keyspace = Some(decoder.varint_u32().filter(|id| *id < u32::MAX)?),
                 14 => edit.blobs.push(BlobEdit::Open {
-                    id: FileId(decoder.varint()?),
+                    id: file(&mut decoder)?,
                     keyspace: KeyspaceId(decoder.varint_u32()?),
                     bin: Bin { class: decoder.u8()?, due_ms: decoder.varint()? },
                     origin: BlobOrigin::from_u8(decoder.u8()?)?,
                 }),
-                16 => edit.logs.push(FileId(decoder.varint()?)),
-                17 => edit
-                    .blobs
-                    .push(BlobEdit::Durable { id: FileId(decoder.varint()?), bytes: decoder.varint()? }),
+                16 => edit.logs.push(file(&mut decoder)?),
+                17 => {
+                    edit.blobs.push(BlobEdit::Durable { id: file(&mut decoder)?, bytes: decoder.varint()? })
+                }
                 _ => return None,
             }
         }
         Some(edit)
     }
+}
+
+/// A number from which can be counted on, as all from here: see [`FileId::MAX`].
+fn file(decoder: &mut Decoder<'_>) -> Option<FileId> {
+    decoder.varint().map(FileId).filter(|id| *id <= FileId::MAX)
+}
+
+fn seqno(decoder: &mut Decoder<'_>) -> Option<Seqno> {
+    decoder.varint().map(Seqno).filter(|seqno| *seqno <= Seqno::REACHED_MAX)
 }
 
 fn encode_options(options: &KeyspaceOptions) -> Vec<u8> {

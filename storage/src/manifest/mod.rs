@@ -159,6 +159,12 @@ impl State {
     }
 }
 
+/// A pointer to a manifest of which nothing need be durable.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn current_of(id: FileId) -> Vec<u8> {
+    format::encode_current(id, 0)
+}
+
 /// The manifest being written.
 pub(crate) struct Manifest {
     vfs: Arc<dyn Vfs>,

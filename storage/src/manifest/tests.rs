@@ -16,10 +16,11 @@ fn edit_strategy() -> impl Strategy<Value = Edit> {
         };
         (KeyspaceId(id), name, options)
     });
-    let table = (0u32..9, any::<u64>(), any::<u8>(), any::<bool>()).prop_map(|(keyspace, id, level, add)| {
-        let (keyspace, id) = (KeyspaceId(keyspace), FileId(id));
-        if add { TableEdit::Add { keyspace, id, level } } else { TableEdit::Remove { keyspace, id } }
-    });
+    let table =
+        (0u32..9, 0u64..1 << 63, any::<u8>(), any::<bool>()).prop_map(|(keyspace, id, level, add)| {
+            let (keyspace, id) = (KeyspaceId(keyspace), FileId(id));
+            if add { TableEdit::Add { keyspace, id, level } } else { TableEdit::Remove { keyspace, id } }
+        });
     let blob = (0u64..9, 0u8..5, any::<u64>(), 0..3).prop_map(|(id, class, number, kind)| match kind {
         0 => BlobEdit::Open {
             id: FileId(id),

@@ -10,6 +10,8 @@
 mod block;
 mod filter;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzzing;
 mod iter;
 mod probe;
 mod salvage;
@@ -19,6 +21,10 @@ mod writer;
 
 pub(crate) use block::{BlockCache, block_cache};
 pub(crate) use format::Properties;
+#[cfg(test)]
+pub(crate) use fuzzing::payloads;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use fuzzing::{read_everything, tables_with};
 pub(crate) use iter::TableIter;
 pub(crate) use probe::Probe;
 pub(crate) use salvage::{Gap, Remains};
