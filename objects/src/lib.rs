@@ -51,6 +51,8 @@ mod decay;
 mod due;
 mod error;
 mod events;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod guard;
 mod heat;
 mod keys;

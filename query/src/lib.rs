@@ -35,6 +35,8 @@ mod duration;
 mod error;
 mod explain;
 mod functions;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod lex;
 mod names;
 mod nearest;
