@@ -1,4 +1,5 @@
-//! What each stage leaves of files: writes it into a folder, and prints the table that docs/codecs.md shows.
+//! What each stage leaves of files: writes it into a folder, and prints the table that docs/codecs.md shows. The trace of a
+//! picture is also drawn, as a JPEG.
 //!
 //! ```text
 //! cargo run --release -p patina-codecs --all-features --example stages -- OUT samples/*
@@ -57,12 +58,51 @@ fn main() -> std::io::Result<()> {
                 degraded.note.unwrap_or_default(),
             );
             if extension != "same" {
-                std::fs::write(Path::new(&out).join(format!("{name}.{}.{extension}", depth.as_str())), kept)?;
+                let file = Path::new(&out).join(format!("{name}.{}.{extension}", depth.as_str()));
+                if let Some(picture) = drawn(&degraded.content) {
+                    std::fs::write(file.with_extension("jpg"), picture)?;
+                }
+                std::fs::write(file, kept)?;
             }
             (line_name, line_type, original) = (String::new(), String::new(), String::new());
         }
     }
     Ok(())
+}
+
+/// What the 25 bytes of a thumbnail's hash still show, sixteen times as large.
+fn drawn(content: &Content) -> Option<Vec<u8>> {
+    const TIMES: usize = 16;
+    let Content::Trace(json) = content else { return None };
+    let trace: serde_json::Value = serde_json::from_str(json).ok()?;
+    let hash = unbase64(trace.get("thumbhash")?.as_str()?)?;
+    let (width, height, rgba) = thumbhash::thumb_hash_to_rgba(&hash).ok()?;
+    let mut pixels = Vec::new();
+    for y in 0..height * TIMES {
+        for x in 0..width * TIMES {
+            let at = (y / TIMES * width + x / TIMES) * 4;
+            pixels.extend(rgba.get(at..at + 3)?);
+        }
+    }
+    let side = |px: usize| u16::try_from(px * TIMES).ok();
+    let mut jpeg = Vec::new();
+    let encoder = jpeg_encoder::Encoder::new(&mut jpeg, 80);
+    encoder.encode(&pixels, side(width)?, side(height)?, jpeg_encoder::ColorType::Rgb).ok()?;
+    Some(jpeg)
+}
+
+fn unbase64(text: &str) -> Option<Vec<u8>> {
+    const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let (mut bytes, mut group, mut bits) = (Vec::new(), 0u32, 0);
+    for c in text.trim_end_matches('=').chars() {
+        group = group << 6 | u32::try_from(ALPHABET.find(c)?).ok()?;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((group >> bits & 255) as u8);
+        }
+    }
+    Some(bytes)
 }
 
 fn extension_of(mime: &str) -> &'static str {

@@ -29,7 +29,7 @@ pub(super) fn split(text: &str) -> (Option<&str>, &str) {
 }
 
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | ' '))
+    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'))
 }
 
 /// The facts worth telling, in the order of their worth.

@@ -10,6 +10,8 @@ use super::{Role, Unit};
 const BOOST_DECLARATION: f64 = 24.0;
 /// A comment right above a declaration, or at the very start.
 const BOOST_DOC: f64 = 12.0;
+/// The first line says what the whole file is for.
+const BOOST_HEAD: f64 = 60.0;
 const BOOST_COMMENT: f64 = 3.0;
 const BOOST_IMPORT: f64 = 0.3;
 const BOOST_CLOSER: f64 = 0.02;
@@ -37,6 +39,7 @@ pub(super) fn of_code(text: &str) -> Vec<Unit<'_>> {
             // What is nested deeper is detail.
             let detail = 1.0 + indent(line) as f64 / 8.0;
             let boost = match what {
+                What::Doc if block == 0 => BOOST_HEAD,
                 What::Declaration => BOOST_DECLARATION / detail,
                 What::Doc => BOOST_DOC / detail,
                 What::Comment => BOOST_COMMENT / detail,

@@ -231,3 +231,56 @@ fn is_chain_of_slices(text: &str, line: &str) -> bool {
     }
     true
 }
+
+#[test]
+fn a_front_matter_stays_at_every_stage_and_its_facts_are_in_the_trace() {
+    let body: String = (0..40)
+        .map(|n| {
+            format!(
+                "## Part {n}\n\nThe tide number {n} rises in the harbour. Boats leave with the tide {n}.\n\n"
+            )
+        })
+        .collect();
+    let front = "---\ntitle: On Tides\nauthor: M. Lunn\npages: 12\nlayout: post\n---";
+    let text = format!("{front}\n\n{body}");
+    for depth in [Depth::Warm, Depth::Cold] {
+        let degraded =
+            crate::degrade(text.as_bytes(), "text/markdown", depth, &Params::default(), &Limits::default());
+        let crate::Content::Bytes(less) = &degraded.content else { panic!("kept: {:?}", degraded.note) };
+        assert!(less.starts_with(front.as_bytes()), "{}", String::from_utf8_lossy(less));
+        let trace =
+            crate::degrade(less, "text/markdown", Depth::Trace, &Params::default(), &Limits::default())
+                .content;
+        let crate::Content::Trace(json) = trace else { panic!("no trace") };
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((&json["title"], &json["author"]), (&"On Tides".into(), &"M. Lunn".into()));
+        assert_eq!(json["pages"], 12);
+        assert!(!json["terms"].as_array().unwrap().contains(&"lunn".into()), "facts are no terms");
+    }
+}
+
+#[test]
+fn a_rule_at_the_start_is_no_front_matter() {
+    for text in ["---\nA sentence: it stands here.\n---\nAnother.\n", "---\n---\nText.\n", "---\ntitle: x\n"]
+    {
+        assert!(prose::units(text).iter().all(|unit| unit.role != Role::Front), "{text:?}");
+    }
+}
+
+#[test]
+fn a_page_is_marked_where_something_of_it_stays() {
+    let page = |n: usize| format!("[page {n}]\n\nThe weather was dull on day {n}, and nobody came.\n\n");
+    let text: String = (1..60).map(page).collect::<String>().replace(
+        "[page 30]\n\n",
+        "[page 30]\n\nThe lighthouse keeper of Skellig counts lighthouse lamps, lighthouse keepers and lamps. ",
+    );
+    let cold =
+        crate::degrade(text.as_bytes(), "text/markdown", Depth::Cold, &Params::default(), &Limits::default());
+    let crate::Content::Bytes(less) = &cold.content else { panic!("kept: {:?}", cold.note) };
+    let less = String::from_utf8(less.clone()).unwrap();
+    for (at, mark) in less.match_indices("[page ") {
+        let after = &less[at..];
+        let next = after[1..].find("[page ").unwrap_or(after.len() - 1);
+        assert!(after[..next].lines().count() > 2, "{mark} of nothing: {less}");
+    }
+}

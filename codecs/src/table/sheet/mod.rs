@@ -105,7 +105,6 @@ fn grid(
     input: &Input<'_>,
 ) -> Result<Option<Grid>, Refusal> {
     cells.sort_by_key(|(row, column, _)| (*row, *column));
-    let left = cells.iter().map(|(_, column, _)| *column).min().unwrap_or_default();
     let by_row: Vec<&[(u32, u32, String)]> = cells.chunk_by(|a, b| a.0 == b.0).collect();
     let mut filled: Vec<usize> = by_row.iter().map(|row| row.len()).collect();
     filled.sort_unstable();
@@ -116,6 +115,9 @@ fn grid(
     if of_table.len() < 2 {
         return Ok(None);
     }
+    // Of the table alone: a title may stand farther left.
+    let left = of_table.iter().flat_map(|row| row.first()).map(|(_, column, _)| *column).min();
+    let left = left.unwrap_or_default();
     let width =
         |row: &[(u32, u32, String)]| row.last().map_or(0, |(_, column, _)| (column - left) as usize + 1);
     let widest = of_table.iter().map(|row| width(row)).max().unwrap_or_default();

@@ -61,7 +61,7 @@ fn xlsx_of(sheets: &[(&str, &str)], strings: &str) -> Vec<u8> {
 
 /// A title, an empty row, a header, and a value a day.
 fn days() -> String {
-    let mut data = "<row r='1'><c r='B1' t='inlineStr'><is><t>Levels of the harbour</t></is></c></row>\
+    let mut data = "<row r='1'><c r='A1' t='inlineStr'><is><t>Levels of the harbour</t></is></c></row>\
         <row r='3'><c r='B3' t='inlineStr'><is><t>day</t></is></c><c r='C3' t='inlineStr'><is><t>level</t></is></c></row>"
         .to_owned();
     for n in 0..300 {
