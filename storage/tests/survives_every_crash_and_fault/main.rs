@@ -2,7 +2,7 @@
 //! again and holds what the script had written after one of its steps: all that was acknowledged, nothing by half, nothing between two
 //! stages; `verify` finds nothing, no file is left over, and it takes writes.
 //!
-//! Every I/O call of every script is such a place. With `PATINA_LONG_TESTS=1` more seeds, all crashes during recovery, and all faults are
+//! Every I/O call of every script is such a place. With `PATINA_LONG_TESTS=1` more seeds, more crashes during recovery, and all faults are
 //! tried. Each failure says with which command it alone is tried again.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -32,7 +32,7 @@ fn assert_none(failures: &Failures) {
 #[test]
 fn crashes_at_every_call_lose_nothing() {
     let failures = Failures::default();
-    let (seeds, recovery_every) = if is_long() { (40, 1) } else { (2, 192) };
+    let (seeds, recovery_every) = if is_long() { (20, 40) } else { (2, 192) };
     let tallies = crash::run_all(seeds, recovery_every, &failures);
     let mut total = 0;
     for (name, Tally { calls, images, recoveries, recovery_images }) in tallies {
