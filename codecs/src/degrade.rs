@@ -10,9 +10,11 @@
 //! note `image: cannot be decoded: … ; kept as it is`.
 
 use std::cell::Cell;
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::media::MediaType;
+use crate::metadata::Facts;
 use crate::opaque;
 use crate::params::{Limits, Params};
 use crate::registry::{Codec, Input, Outcome, Refusal, Registry};
@@ -88,6 +90,35 @@ pub fn degrade(bytes: &[u8], media_type: &str, depth: Depth, params: &Params, li
     Registry::new().degrade(bytes, media_type, depth, params, limits)
 }
 
+/// As [`degrade()`], for bytes over [`Limits::input_bytes`], which no codec parses: they are read once at most, in pieces, and never
+/// held as a whole. What some codec would understand is kept, with the reason; of the rest a description is left at [`Depth::Cold`]. A
+/// trace describes either.
+///
+/// ```
+/// # use patina_codecs::{Content, Depth, Limits, degrade_large};
+/// let film = [7u8; 100_000];
+/// let cold = degrade_large(&mut &film[..], 100_000, "video/x-raw", Depth::Cold, &Limits::default())?;
+/// let Content::Bytes(description) = cold.content else { panic!("a description was expected") };
+/// assert!(String::from_utf8(description).unwrap().contains("100000"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// The reader's.
+pub fn degrade_large(
+    reader: &mut dyn Read,
+    len: u64,
+    media_type: &str,
+    depth: Depth,
+    limits: &Limits,
+) -> io::Result<Degraded> {
+    Registry::new().degrade_large(reader, len, media_type, depth, limits)
+}
+
+fn over_limit(len: u64, limits: &Limits) -> Refusal {
+    Refusal::new(format!("{len} bytes are more than {}", limits.input_bytes))
+}
+
 impl Registry {
     /// Degrades `bytes` of type `media_type` to `depth`; see [`degrade()`].
     ///
@@ -104,6 +135,7 @@ impl Registry {
         let params = params.in_range();
         let deadline = self.deadline(limits);
         let input = Input { bytes, media: &media, depth, params: &params, limits, deadline: &deadline };
+        let asked = Asked::of(&input);
         let mut refusals = Vec::new();
         for codec in self.chain(&media) {
             let safest = codec.id() == opaque::OPAQUE.id();
@@ -111,7 +143,7 @@ impl Registry {
                 break;
             }
             let answer = if safest { guarded(codec, &input) } else { limited(codec, &input) };
-            match answer.and_then(|outcome| judge(codec, &input, outcome)) {
+            match answer.and_then(|outcome| judge(codec, &asked, outcome)) {
                 Ok(mut degraded) => {
                     degraded.note = joined(&refusals, degraded.note);
                     return degraded;
@@ -119,15 +151,58 @@ impl Registry {
                 Err(refusal) => refusals.push(format!("{}: {refusal}", codec.id())),
             }
         }
-        last_resort(&input, &refusals)
+        last_resort(&asked, &refusals)
+    }
+
+    /// As [`Registry::degrade`], for bytes that are too many to be parsed; see [`degrade_large()`].
+    ///
+    /// # Errors
+    /// The reader's.
+    pub fn degrade_large(
+        &self,
+        reader: &mut dyn Read,
+        len: u64,
+        media_type: &str,
+        depth: Depth,
+        limits: &Limits,
+    ) -> io::Result<Degraded> {
+        let media = MediaType::from_mime(media_type);
+        let asked = Asked { len, media: &media, depth, limits };
+        let knowing = self.chain(&media).filter(|codec| codec.id() != opaque::OPAQUE.id());
+        let refusals: Vec<String> =
+            knowing.map(|codec| format!("{}: {}", codec.id(), over_limit(len, limits))).collect();
+        if depth == Depth::Warm && refusals.is_empty() {
+            return Ok(kept(&opaque::OPAQUE, &asked, None));
+        }
+        if depth != Depth::Trace && !refusals.is_empty() {
+            return Ok(last_resort(&asked, &refusals));
+        }
+        let mut facts = Facts::new();
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            match reader.read(&mut piece) {
+                Ok(0) => break,
+                Ok(len) => facts.add(&piece[..len]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let judged = judge(&opaque::OPAQUE, &asked, opaque::described(&facts, &media, depth));
+        Ok(match judged {
+            Ok(mut degraded) => {
+                degraded.note = joined(&refusals, degraded.note);
+                degraded
+            }
+            Err(_) => last_resort(&asked, &refusals),
+        })
     }
 }
 
 /// Runs a codec unless the input is over the limit for parsing or the time is over.
 fn limited(codec: &dyn Codec, input: &Input<'_>) -> Result<Outcome, Refusal> {
-    let len_bytes = input.bytes.len() as u64;
-    if len_bytes > input.limits.input_bytes {
-        return Err(Refusal::new(format!("{len_bytes} bytes are more than {}", input.limits.input_bytes)));
+    let len = input.bytes.len() as u64;
+    if len > input.limits.input_bytes {
+        return Err(over_limit(len, input.limits));
     }
     input.deadline.check()?;
     guarded(codec, input)
@@ -167,25 +242,41 @@ fn guarded(codec: &dyn Codec, input: &Input<'_>) -> Result<Outcome, Refusal> {
     })
 }
 
+/// What an answer is held against.
+struct Asked<'a> {
+    /// Bytes of the input.
+    len: u64,
+    media: &'a MediaType,
+    depth: Depth,
+    limits: &'a Limits,
+}
+
+impl<'a> Asked<'a> {
+    fn of(input: &Input<'a>) -> Self {
+        let Input { bytes, media, depth, limits, .. } = *input;
+        Self { len: bytes.len() as u64, media, depth, limits }
+    }
+}
+
 /// Whether what a codec gave may be used.
-fn judge(codec: &dyn Codec, input: &Input<'_>, outcome: Outcome) -> Result<Degraded, Refusal> {
+fn judge(codec: &dyn Codec, asked: &Asked<'_>, outcome: Outcome) -> Result<Degraded, Refusal> {
     match outcome {
-        Outcome::Keep { note } if input.depth == Depth::Trace => {
+        Outcome::Keep { note } if asked.depth == Depth::Trace => {
             Err(Refusal::new(note.unwrap_or_else(|| "gives no trace".to_owned())))
         }
-        Outcome::Keep { note } => Ok(kept(codec, input, note)),
-        Outcome::Bytes { .. } if input.depth == Depth::Trace => Err(Refusal::new("gives no trace")),
+        Outcome::Keep { note } => Ok(kept(codec, asked, note)),
+        Outcome::Bytes { .. } if asked.depth == Depth::Trace => Err(Refusal::new("gives no trace")),
         Outcome::Bytes { bytes, mime, fidelity, metric, params, note } => {
             let len_bytes = bytes.len() as u64;
-            if len_bytes > input.limits.output_bytes {
+            if len_bytes > asked.limits.output_bytes {
                 return Err(Refusal::new(format!("an output of {len_bytes} bytes is over the limit")));
             }
-            if !is_worth_it(bytes.len(), input.bytes.len()) {
+            if !is_worth_it(len_bytes, asked.len) {
                 let note = format!(
                     "the output would have {len_bytes} bytes instead of {}, not 10% less: kept as it is",
-                    input.bytes.len()
+                    asked.len
                 );
-                return Ok(kept(codec, input, Some(note)));
+                return Ok(kept(codec, asked, Some(note)));
             }
             Ok(Degraded {
                 content: Content::Bytes(bytes),
@@ -199,7 +290,7 @@ fn judge(codec: &dyn Codec, input: &Input<'_>, outcome: Outcome) -> Result<Degra
             })
         }
         Outcome::Trace { json, fidelity, metric, note } => {
-            if input.depth != Depth::Trace || json.len() > TRACE_BYTES_MAX {
+            if asked.depth != Depth::Trace || json.len() > TRACE_BYTES_MAX {
                 return Err(Refusal::new(format!("a trace of {} bytes cannot be used", json.len())));
             }
             Ok(Degraded {
@@ -217,18 +308,18 @@ fn judge(codec: &dyn Codec, input: &Input<'_>, outcome: Outcome) -> Result<Degra
 }
 
 /// At least a tenth smaller.
-fn is_worth_it(output_bytes: usize, input_bytes: usize) -> bool {
-    output_bytes as u128 * 10 <= input_bytes as u128 * 9
+fn is_worth_it(output_bytes: u64, input_bytes: u64) -> bool {
+    u128::from(output_bytes) * 10 <= u128::from(input_bytes) * 9
 }
 
 fn in_unit(fidelity: f64) -> f64 {
     if fidelity.is_finite() { fidelity.clamp(0.0, 1.0) } else { 0.0 }
 }
 
-fn kept(codec: &dyn Codec, input: &Input<'_>, note: Option<String>) -> Degraded {
+fn kept(codec: &dyn Codec, asked: &Asked<'_>, note: Option<String>) -> Degraded {
     Degraded {
         content: Content::Same,
-        media_type: input.media.mime.clone().into_owned(),
+        media_type: asked.media.mime.clone().into_owned(),
         fidelity: 1.0,
         metric: "identical",
         codec: codec.id(),
@@ -238,11 +329,11 @@ fn kept(codec: &dyn Codec, input: &Input<'_>, note: Option<String>) -> Degraded 
     }
 }
 
-fn last_resort(input: &Input<'_>, refusals: &[String]) -> Degraded {
-    let mut degraded = kept(&opaque::OPAQUE, input, Some("kept as it is".to_owned()));
+fn last_resort(asked: &Asked<'_>, refusals: &[String]) -> Degraded {
+    let mut degraded = kept(&opaque::OPAQUE, asked, Some("kept as it is".to_owned()));
     degraded.note = joined(refusals, degraded.note);
-    if input.depth == Depth::Trace {
-        degraded.content = Content::Trace(format!("{{\"size\":{}}}", input.bytes.len()));
+    if asked.depth == Depth::Trace {
+        degraded.content = Content::Trace(format!("{{\"size\":{}}}", asked.len));
         degraded.media_type = "application/json".to_owned();
         (degraded.fidelity, degraded.metric) = (0.0, "bytes");
     }

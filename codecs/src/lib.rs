@@ -72,7 +72,7 @@ mod trace;
 mod unpack;
 
 pub use deadline::{Clock, Deadline};
-pub use degrade::{Content, Degraded, Depth, catches_panics, degrade};
+pub use degrade::{Content, Degraded, Depth, catches_panics, degrade, degrade_large};
 pub use detect::{HEAD_BYTES_MAX, detect};
 pub use json::JSON_MIME;
 pub use log::LOG_MIME;

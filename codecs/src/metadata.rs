@@ -5,9 +5,10 @@
 //! carried over, never computed again from the description.
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::degrade::Depth;
-use crate::digest::{entropy_bits, hex, sha256_hex};
+use crate::digest::{Histogram, hex};
 use crate::media::MediaType;
 use crate::registry::{Codec, Input, Outcome, Refusal};
 use crate::trace::{TraceBuilder, cut};
@@ -22,23 +23,64 @@ pub(crate) static METADATA: Metadata = Metadata;
 const MAGIC_BYTES: usize = 16;
 const HEAD_TEXT_CHARS: usize = 512;
 const HEAD_HEX_BYTES: usize = 64;
+/// Bytes that are kept of the beginning: enough for so many characters.
+const HEAD_BYTES: usize = 4 * HEAD_TEXT_CHARS;
 const MIME_CHARS_MAX: usize = 127;
 
 /// Members that outlive the description, the worthiest first.
 const LASTING: [&str; 4] = ["size", "sha256", "magic", "media_type"];
 
+/// What a description says about bytes, gathered in one pass over them.
+pub(crate) struct Facts {
+    pub(crate) size: u64,
+    hash: Sha256,
+    histogram: Histogram,
+    head: Vec<u8>,
+}
+
+impl Facts {
+    pub(crate) fn new() -> Self {
+        Self { size: 0, hash: Sha256::new(), histogram: Histogram::new(), head: Vec::new() }
+    }
+
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut facts = Self::new();
+        facts.add(bytes);
+        facts
+    }
+
+    /// The bytes that follow.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.size += bytes.len() as u64;
+        self.hash.update(bytes);
+        self.histogram.add(bytes);
+        let missing = HEAD_BYTES.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&bytes[..bytes.len().min(missing)]);
+    }
+
+    fn lasting_members(&self, media: &MediaType) -> Map<String, Value> {
+        let mut members = Map::new();
+        members.insert("size".to_owned(), json!(self.size));
+        members.insert("sha256".to_owned(), json!(hex(&self.hash.clone().finalize())));
+        members.insert("magic".to_owned(), json!(hex(&self.head[..self.head.len().min(MAGIC_BYTES)])));
+        members.insert("media_type".to_owned(), json!(cut(&media.mime, MIME_CHARS_MAX)));
+        members
+    }
+}
+
 /// Describes bytes; gives the JSON and how many of the bytes its excerpt holds.
-pub(crate) fn describe(bytes: &[u8], media: &MediaType) -> (String, usize) {
-    let mut members = lasting_members(bytes, media);
+pub(crate) fn describe(facts: &Facts, media: &MediaType) -> (String, usize) {
+    let mut members = facts.lasting_members(media);
     members.insert("patina".to_owned(), json!("metadata 1"));
-    members.insert("entropy_bits".to_owned(), json!((entropy_bits(bytes) * 1000.0).round() / 1000.0));
-    let excerpt_bytes = match printable_head(bytes) {
+    let entropy_bits = facts.histogram.entropy_bits();
+    members.insert("entropy_bits".to_owned(), json!((entropy_bits * 1000.0).round() / 1000.0));
+    let excerpt_bytes = match printable_head(&facts.head) {
         Some(head) => {
             members.insert("head_text".to_owned(), json!(head));
             head.len()
         }
         None => {
-            let head = &bytes[..bytes.len().min(HEAD_HEX_BYTES)];
+            let head = &facts.head[..facts.head.len().min(HEAD_HEX_BYTES)];
             members.insert("head_hex".to_owned(), json!(hex(head)));
             members.insert("head_ascii".to_owned(), json!(ascii(head)));
             head.len()
@@ -48,17 +90,8 @@ pub(crate) fn describe(bytes: &[u8], media: &MediaType) -> (String, usize) {
 }
 
 /// The trace of bytes nobody understands; gives the JSON and how many of the bytes it holds.
-pub(crate) fn describe_briefly(bytes: &[u8], media: &MediaType) -> (String, usize) {
-    (trace_of(&lasting_members(bytes, media)), bytes.len().min(MAGIC_BYTES))
-}
-
-fn lasting_members(bytes: &[u8], media: &MediaType) -> Map<String, Value> {
-    let mut members = Map::new();
-    members.insert("size".to_owned(), json!(bytes.len()));
-    members.insert("sha256".to_owned(), json!(sha256_hex(bytes)));
-    members.insert("magic".to_owned(), json!(hex(&bytes[..bytes.len().min(MAGIC_BYTES)])));
-    members.insert("media_type".to_owned(), json!(cut(&media.mime, MIME_CHARS_MAX)));
-    members
+pub(crate) fn describe_briefly(facts: &Facts, media: &MediaType) -> (String, usize) {
+    (trace_of(&facts.lasting_members(media)), facts.head.len().min(MAGIC_BYTES))
 }
 
 fn trace_of(members: &Map<String, Value>) -> String {
@@ -70,8 +103,7 @@ fn trace_of(members: &Map<String, Value>) -> String {
 }
 
 /// The first characters, if the head is text through and through.
-fn printable_head(bytes: &[u8]) -> Option<String> {
-    let head = &bytes[..bytes.len().min(4 * HEAD_TEXT_CHARS)];
+fn printable_head(head: &[u8]) -> Option<String> {
     let text = match std::str::from_utf8(head) {
         Ok(text) => text,
         // A character may be cut at the end of the head.

@@ -6,7 +6,7 @@
 
 use crate::degrade::Depth;
 use crate::media::MediaType;
-use crate::metadata::{self, METADATA_MIME};
+use crate::metadata::{self, Facts, METADATA_MIME};
 use crate::registry::{Codec, Input, Outcome, Refusal};
 
 pub(crate) static OPAQUE: Opaque = Opaque;
@@ -29,25 +29,27 @@ impl Codec for Opaque {
     }
 
     fn degrade(&self, input: &Input<'_>) -> Result<Outcome, Refusal> {
-        let fidelity =
-            |held_bytes: usize| (held_bytes as f64 / input.bytes.len().max(1) as f64).min(FIDELITY_MAX);
         Ok(match input.depth {
             Depth::Warm => Outcome::Keep { note: None },
-            Depth::Cold => {
-                let (json, held_bytes) = metadata::describe(input.bytes, input.media);
-                Outcome::Bytes {
-                    bytes: json.into_bytes(),
-                    mime: METADATA_MIME.to_owned(),
-                    fidelity: fidelity(held_bytes),
-                    metric: "bytes",
-                    params: String::new(),
-                    note: Some("only a description is left".to_owned()),
-                }
-            }
-            Depth::Trace => {
-                let (json, held_bytes) = metadata::describe_briefly(input.bytes, input.media);
-                Outcome::Trace { json, fidelity: fidelity(held_bytes), metric: "bytes", note: None }
-            }
+            Depth::Cold | Depth::Trace => described(&Facts::of(input.bytes), input.media, input.depth),
         })
+    }
+}
+
+/// What is left of bytes when only a description is: all of it at cold, its essence as a trace.
+pub(crate) fn described(facts: &Facts, media: &MediaType, depth: Depth) -> Outcome {
+    let fidelity = |held_bytes: usize| (held_bytes as f64 / facts.size.max(1) as f64).min(FIDELITY_MAX);
+    if depth == Depth::Trace {
+        let (json, held_bytes) = metadata::describe_briefly(facts, media);
+        return Outcome::Trace { json, fidelity: fidelity(held_bytes), metric: "bytes", note: None };
+    }
+    let (json, held_bytes) = metadata::describe(facts, media);
+    Outcome::Bytes {
+        bytes: json.into_bytes(),
+        mime: METADATA_MIME.to_owned(),
+        fidelity: fidelity(held_bytes),
+        metric: "bytes",
+        params: String::new(),
+        note: Some("only a description is left".to_owned()),
     }
 }

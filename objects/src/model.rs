@@ -235,7 +235,7 @@ pub struct TickOptions<'a> {
     /// [`StoreOptions::clock_jump_max`] allows.
     pub confirm_clock: bool,
     /// Told now and then how far the tick has come.
-    pub progress: Option<&'a dyn Fn(TickProgress)>,
+    pub progress: Option<&'a (dyn Fn(TickProgress) + Sync)>,
     /// Set by another thread, it ends the tick early: what was begun is brought to its end, the rest waits for the next.
     pub stop: Option<&'a AtomicBool>,
 }

@@ -47,10 +47,16 @@ struct Pending {
 }
 
 #[derive(Default)]
+struct Watched {
+    watches: usize,
+    reads: u64,
+}
+
+#[derive(Default)]
 struct Shard {
     pending: HashMap<ObjectId, Pending>,
-    /// Reads since somebody watches.
-    watched: HashMap<ObjectId, u64>,
+    /// How many watch an object, and its reads since the first of them came.
+    watched: HashMap<ObjectId, Watched>,
 }
 
 #[derive(Default)]
@@ -79,8 +85,8 @@ impl Touches {
     /// Notes a read. Gives how many objects have marks now.
     pub(crate) fn touch(&self, touch: &Touch<'_>) -> usize {
         let mut shard = self.shard(touch.id).lock();
-        if let Some(reads) = shard.watched.get_mut(&touch.id) {
-            *reads += 1;
+        if let Some(watched) = shard.watched.get_mut(&touch.id) {
+            watched.reads += 1;
         }
         let before = shard.pending.len();
         let pending = shard.pending.get(&touch.id).copied().unwrap_or_default();
@@ -148,33 +154,44 @@ impl Touches {
         }
     }
 
-    /// Notes every read of these objects until the watch is dropped. Only one watch may cover an object at a time; the
-    /// tick, which is alone, is the only one who watches.
-    pub(crate) fn watch<'a>(&'a self, ids: Vec<ObjectId>) -> Watch<'a> {
-        for id in &ids {
-            self.shard(*id).lock().watched.insert(*id, 0);
-        }
-        Watch { touches: self, ids }
+    /// Notes every read of these objects until the watch is dropped. Several watches may cover an object: it refers to its content
+    /// and to its kept original, which may be judged at the same time.
+    pub(crate) fn watch(&self, ids: Vec<ObjectId>) -> Watch<'_> {
+        let begin = |id: ObjectId| {
+            let mut shard = self.shard(id).lock();
+            let watched = shard.watched.entry(id).or_default();
+            watched.watches += 1;
+            (id, watched.reads)
+        };
+        Watch { touches: self, ids: ids.into_iter().map(begin).collect() }
     }
 }
 
 /// Notes reads; see [`Touches::watch`].
 pub(crate) struct Watch<'a> {
     touches: &'a Touches,
-    ids: Vec<ObjectId>,
+    /// With their reads when it began.
+    ids: Vec<(ObjectId, u64)>,
 }
 
 impl Watch<'_> {
     /// Whether an object was read.
     pub(crate) fn saw_a_read_of(&self, id: ObjectId) -> bool {
-        self.touches.shard(id).lock().watched.get(&id).is_some_and(|reads| *reads > 0)
+        let Some((_, before)) = self.ids.iter().find(|(other, _)| *other == id) else { return false };
+        self.touches.shard(id).lock().watched.get(&id).is_some_and(|watched| watched.reads > *before)
     }
 }
 
 impl Drop for Watch<'_> {
     fn drop(&mut self) {
-        for id in &self.ids {
-            self.touches.shard(*id).lock().watched.remove(id);
+        for (id, _) in &self.ids {
+            let mut shard = self.touches.shard(*id).lock();
+            if let Some(watched) = shard.watched.get_mut(id) {
+                watched.watches -= 1;
+                if watched.watches == 0 {
+                    shard.watched.remove(id);
+                }
+            }
         }
     }
 }
@@ -203,6 +220,22 @@ mod tests {
         assert_eq!(merged(), first);
         assert_eq!(touch(&touches, 1, 120_000, &policy), 1);
         assert!(merged() > first);
+    }
+
+    #[test]
+    fn each_of_several_watches_sees_the_reads_of_its_time() {
+        let policy = Policy::new("p");
+        let touches = Touches::default();
+        let first = touches.watch(vec![ObjectId(1), ObjectId(2)]);
+        touch(&touches, 1, 60_000, &policy);
+        let second = touches.watch(vec![ObjectId(1)]);
+        assert!(first.saw_a_read_of(ObjectId(1)) && !first.saw_a_read_of(ObjectId(2)));
+        assert!(!second.saw_a_read_of(ObjectId(1)));
+        drop(first);
+        touch(&touches, 1, 60_001, &policy);
+        assert!(second.saw_a_read_of(ObjectId(1)), "the end of one watch is not that of another");
+        drop(second);
+        assert!(!touches.watch(vec![ObjectId(1)]).saw_a_read_of(ObjectId(1)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! does it is no concern of this crate; an embedder may put its own in front, and tests put one that is quick.
 
 use patina_codecs::{Degraded, Depth, Limits, MediaType, Params, Registry};
+use std::io::Read;
 
 /// Turns an object's bytes into what its next stage keeps.
 pub trait Transform: Send + Sync {
@@ -25,6 +26,23 @@ pub trait Transform: Send + Sync {
     /// whoever put it did not say.
     fn detect(&self, head: &[u8], name: &str) -> MediaType {
         patina_codecs::detect(head, name)
+    }
+
+    /// As [`Transform::degrade`], for an object over [`Limits::input_bytes`], which is never held in memory as a whole. Unless
+    /// replaced it is kept, or described from outside: see [`patina_codecs::degrade_large`].
+    ///
+    /// # Errors
+    /// As [`Transform::degrade`].
+    fn degrade_large(
+        &self,
+        reader: &mut dyn Read,
+        len: u64,
+        media_type: &str,
+        depth: Depth,
+        limits: &Limits,
+    ) -> Result<Degraded, String> {
+        patina_codecs::degrade_large(reader, len, media_type, depth, limits)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -67,6 +85,17 @@ impl Transform for CodecTransform {
         limits: &Limits,
     ) -> Result<Degraded, String> {
         Ok(self.registry.degrade(bytes, media_type, depth, params, limits))
+    }
+
+    fn degrade_large(
+        &self,
+        reader: &mut dyn Read,
+        len: u64,
+        media_type: &str,
+        depth: Depth,
+        limits: &Limits,
+    ) -> Result<Degraded, String> {
+        self.registry.degrade_large(reader, len, media_type, depth, limits).map_err(|error| error.to_string())
     }
 
     fn detect(&self, head: &[u8], name: &str) -> MediaType {

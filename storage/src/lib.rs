@@ -55,7 +55,7 @@ mod vfs;
 
 pub use batch::{KEY_BYTES_MAX, PendingBlob, WriteBatch};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use compaction::{BinOwner, BinReport, Judgement, LevelTraffic, LiveRecord, NewBlob};
+pub use compaction::{BinOwner, BinReport, Judgement, LevelTraffic, LiveRecord, NewBlob, NewValue};
 pub use db::{
     BlobFileInfo, CheckpointReport, Db, Entry, Ingest, IngestReport, Iter, Keyspace, KeyspaceStats, Loss,
     Problem, SalvageReport, Savepoint, Snapshot, StallStats, Stats, Transaction, TransactionIter,

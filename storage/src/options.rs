@@ -65,6 +65,11 @@ pub struct Options {
     /// in units of 64 KiB. A database of less than 2 MiB has none. 0: none at all. Should be at least what the memtables take, which opening
     /// flushes.
     pub ballast_bytes: u64,
+    /// Threads that judge the records of a bin that is compacted, its caller's included. The outcome is the same for any number.
+    pub transform_threads: usize,
+    /// Memory for the values that a bin compaction is at, as they are read and as they come out. A value that needs more by itself is
+    /// judged alone.
+    pub transform_bytes_max: u64,
     /// Where the database learns the time.
     pub clock: Arc<dyn Clock>,
     /// Who is told what happens: flushes, merges, stalls, files, failures. See [`EventListener`].
@@ -96,6 +101,8 @@ impl Default for Options {
             compaction_bytes_per_s_max: None,
             log_recovery: LogRecovery::Strict,
             ballast_bytes: 128 << 20,
+            transform_threads: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
+            transform_bytes_max: 64 << 20,
             clock: Arc::new(SystemClock::default()),
             listener: None,
         }
@@ -155,6 +162,8 @@ impl Options {
                 self.ballast_bytes == 0 || (64 << 10..=1 << 40).contains(&self.ballast_bytes),
                 "ballast_bytes must be at least 64 KiB and at most 1 TiB, or 0",
             ),
+            ((1..=64).contains(&self.transform_threads), "transform_threads must be from 1 to 64"),
+            (self.transform_bytes_max >= 64 << 10, "transform_bytes_max must be at least 64 KiB"),
         ];
         report("bad options", &rules)
     }

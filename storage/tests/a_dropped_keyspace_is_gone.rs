@@ -373,7 +373,7 @@ struct Dropper<'a>(&'a Db, &'a Keyspace);
 impl BinOwner for Dropper<'_> {
     type Plan = ();
 
-    fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+    fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<()>> {
         if self.0.keyspaces().contains(&"gone".to_owned()) {
             self.0.drop_keyspace(self.1)?;
             // The background looks, and finds that a bin is compacted.

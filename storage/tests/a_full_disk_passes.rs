@@ -34,7 +34,7 @@ struct Keeper;
 impl BinOwner for Keeper {
     type Plan = ();
 
-    fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+    fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<()>> {
         Ok(Judgement::Keep { bin: Bin { class: record.bin.class, due_ms: record.bin.due_ms + 1 } })
     }
 

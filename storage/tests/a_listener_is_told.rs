@@ -50,7 +50,7 @@ fn flushes_merges_and_files_are_told_in_order() {
     struct Nobody;
     impl BinOwner for Nobody {
         type Plan = ();
-        fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+        fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<()>> {
             Ok(Judgement::Keep { bin: record.bin })
         }
         fn commit(&self, _: (), _: &[PendingBlob]) -> Result<bool> {

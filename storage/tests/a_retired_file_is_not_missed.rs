@@ -27,7 +27,7 @@ struct Keeper;
 impl BinOwner for Keeper {
     type Plan = ();
 
-    fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+    fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<()>> {
         Ok(Judgement::Keep { bin: record.bin })
     }
 

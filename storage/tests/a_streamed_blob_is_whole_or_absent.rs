@@ -163,7 +163,7 @@ struct Mover;
 impl BinOwner for Mover {
     type Plan = ();
 
-    fn judge(&self, _: &LiveRecord) -> Result<Judgement<()>> {
+    fn judge(&self, _: &LiveRecord<'_>) -> Result<Judgement<()>> {
         Ok(Judgement::Keep { bin: Bin { class: 1, due_ms: 9 } })
     }
 

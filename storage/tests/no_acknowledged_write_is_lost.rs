@@ -35,13 +35,13 @@ struct Halver {
 impl BinOwner for Halver {
     type Plan = (bytes::Bytes, Seqno);
 
-    fn judge(&self, record: &LiveRecord) -> Result<Judgement<Self::Plan>> {
+    fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<Self::Plan>> {
         if record.bin.class > 0 {
             return Ok(Judgement::Keep { bin: record.bin });
         }
         let half = NewBlob {
             key: record.key.clone(),
-            bytes: record.bytes.slice(..record.bytes.len() / 2),
+            value: record.read()?.slice(..record.blob.len as usize / 2).into(),
             bin: Bin { class: 1, ..record.bin },
             compression: Compression::None,
         };

@@ -224,7 +224,7 @@ fn verifying_a_busy_database_finds_nothing() {
     struct CarryAll;
     impl BinOwner for CarryAll {
         type Plan = ();
-        fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+        fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<()>> {
             Ok(Judgement::Keep { bin: Bin { class: 0, due_ms: record.bin.due_ms + 1 } })
         }
         fn commit(&self, _: (), _: &[PendingBlob]) -> Result<bool> {

@@ -66,10 +66,11 @@ struct Degrader {
 impl BinOwner for Degrader {
     type Plan = (bytes::Bytes, Seqno);
 
-    fn judge(&self, record: &LiveRecord) -> Result<Judgement<Self::Plan>> {
-        let bytes = [b"old ", &record.bytes[record.bytes.len() - 8..]].concat().into();
+    fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<Self::Plan>> {
+        let before = record.read()?;
+        let value = NewValue::Bytes([b"old ", &before[before.len() - 8..]].concat().into());
         let output =
-            NewBlob { key: record.key.clone(), bytes, bin: record.bin, compression: Compression::None };
+            NewBlob { key: record.key.clone(), value, bin: record.bin, compression: Compression::None };
         std::thread::yield_now();
         Ok(Judgement::Rewrite { outputs: vec![output], plan: (record.key.clone(), record.seqno) })
     }

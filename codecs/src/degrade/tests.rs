@@ -47,7 +47,7 @@ fn run(depth: Depth, script: fn(&Input<'_>) -> Result<Outcome, Refusal>) -> Resu
         deadline: &Deadline::never(),
     };
     let codec = Scripted(script);
-    guarded(&codec, &input).and_then(|outcome| judge(&codec, &input, outcome))
+    guarded(&codec, &input).and_then(|outcome| judge(&codec, &Asked::of(&input), outcome))
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn judge_trace(outcome: Outcome) -> Result<Degraded, Refusal> {
         limits: &limits,
         deadline: &Deadline::never(),
     };
-    judge(&opaque::OPAQUE, &input, outcome)
+    judge(&opaque::OPAQUE, &Asked::of(&input), outcome)
 }
 
 #[test]
@@ -158,4 +158,17 @@ fn every_bad_parameter_is_named_and_none_breaks_anything() {
     let text = "One sentence stands here. Another one stands there. ".repeat(20);
     let warm = degrade(text.as_bytes(), "text/plain", Depth::Warm, &bad, &Limits::default());
     assert!(matches!(warm.content, Content::Bytes(_)));
+}
+
+#[test]
+fn what_is_too_large_to_be_parsed_comes_out_as_it_would_in_one_piece() {
+    let limits = Limits { input_bytes: 1000, ..Limits::default() };
+    let bytes = b"a line of text that goes on and on\n".repeat(3000);
+    for mime in ["image/png", "text/plain", "application/octet-stream", "application/json"] {
+        for depth in [Depth::Warm, Depth::Cold, Depth::Trace] {
+            let whole = degrade(&bytes, mime, depth, &Params::default(), &limits);
+            let large = degrade_large(&mut &bytes[..], bytes.len() as u64, mime, depth, &limits).unwrap();
+            assert_eq!(large, whole, "{mime} at {depth:?}");
+        }
+    }
 }

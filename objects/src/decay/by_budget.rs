@@ -42,7 +42,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    fn missing_bytes(&self) -> u64 {
+    pub(super) fn missing_bytes(&self) -> u64 {
         let freed = self.freed_bytes;
         if freed >= 0 { self.need_bytes.saturating_sub(freed.unsigned_abs()) } else { self.need_bytes }
     }
@@ -51,9 +51,9 @@ impl Task {
         self.freed_bytes += before.form_stored() as i64 - after.form_stored() as i64;
     }
 
-    /// The stage that an object is planned for, as long as bytes are missing.
+    /// The stage that an object is planned for. Whether bytes are still missing is asked at the commit, whose order is given.
     pub(super) fn stage_of(&self, id: ObjectId) -> Option<Stage> {
-        self.chosen.get(&id).copied().filter(|_| self.missing_bytes() > 0)
+        self.chosen.get(&id).copied()
     }
 }
 

@@ -4,7 +4,8 @@
 //! may have done anything. So the batch requires that every row, the set of references and the content's place are as
 //! judged; and nothing is written if a policy changed or somebody read one of the objects since.
 //!
-//! Invariants: a plan holds no bytes; a commit that finds anything changed writes nothing.
+//! Invariants: a plan holds no bytes; a commit that finds anything changed writes nothing. Commits come in file order, on one thread:
+//! whether a budget's round has freed enough is therefore decided here, and not as threads come to judge.
 
 use super::round::Round;
 use crate::error::Result;
@@ -61,6 +62,9 @@ pub(super) struct Told {
 impl<'a> Round<'a> {
     /// Writes what was planned; `false` if anything changed meanwhile, and then nothing is written.
     pub(super) fn commit_plan(&self, plan: Plan<'a>, blobs: &[PendingBlob]) -> Result<bool> {
+        if self.is_enough_freed() {
+            return Ok(false);
+        }
         let policies = self.inner.policies.read();
         let was_read = plan.moves.iter().any(|step| plan.watch.saw_a_read_of(step.id));
         if was_read || policies.epoch() != plan.policies_epoch {

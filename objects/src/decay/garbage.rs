@@ -43,11 +43,11 @@ struct Keeper<'a> {
 }
 
 impl Keeper<'_> {
-    fn bin_of(&self, record: &LiveRecord) -> Result<Bin> {
+    fn bin_of(&self, record: &LiveRecord<'_>) -> Result<Bin> {
         let Some(content) = ContentHash::from_slice(&record.key) else { return Ok(record.bin) };
         let mut due_ms = u64::MAX;
-        for id in self.inner.referrers(&self.inner.db.snapshot(), content)? {
-            let row = self.inner.row(None, id)?;
+        for id in self.inner.referrers(record.snapshot(), content)? {
+            let row = self.inner.row(Some(record.snapshot()), id)?;
             due_ms =
                 row.and_then(|found| found.row.due_ms).map_or(due_ms, |row_due_ms| due_ms.min(row_due_ms));
         }
@@ -58,7 +58,7 @@ impl Keeper<'_> {
 impl BinOwner for Keeper<'_> {
     type Plan = ();
 
-    fn judge(&self, record: &LiveRecord) -> patina_storage::Result<Judgement<()>> {
+    fn judge(&self, record: &LiveRecord<'_>) -> patina_storage::Result<Judgement<()>> {
         Ok(Judgement::Keep { bin: self.bin_of(record).map_err(Error::into_storage)? })
     }
 

@@ -4,13 +4,14 @@
 //! to it: those that move share one transform for each distinct goal, those that stay keep the content alive.
 //!
 //! ```text
-//! judge   snapshot → referrers, rows, pending reads → transform once a goal → new blobs + plan
+//! judge   snapshot → referrers, rows, pending reads → bytes → transform once a goal → new blobs + plan      (several threads)
 //! (storage makes the new blobs durable and reads them back)
 //! commit  see `commit`
 //! ```
 //!
 //! Invariants: a transform runs once for each goal, however many objects share it; equal outputs are stored once; a
-//! content that nothing refers to any more is removed, one whose referrers cannot be read is kept.
+//! content that nothing refers to any more is removed, one whose referrers cannot be read is kept. What stays is never read, and
+//! what is too large for a codec is read in pieces. A judgement rests on the record's snapshot, so it is the same on any thread.
 
 use super::commit::{Move, MoveResult, Plan, Told};
 use super::round::{Mode, Round};
@@ -22,14 +23,11 @@ use crate::store::{Versioned, compression_of};
 use crate::types::{ContentHash, ObjectId, Stage};
 use bytes::Bytes;
 use patina_codecs::{Content, Degraded, Depth, MediaType, Params};
-use patina_storage::{Bin, BinOwner, Compression, Judgement, LiveRecord, NewBlob, PendingBlob};
+use patina_storage::{
+    Bin, BinOwner, BinReport, Compression, Judgement, LiveRecord, NewBlob, NewValue, PendingBlob,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-
-/// What a judgement came to; storage's [`Judgement`] with our names.
-pub(super) enum Outcome<'a> {
-    Keep { bin: Bin },
-    Rewrite { outputs: Vec<NewBlob>, plan: Plan<'a> },
-}
 
 /// A transform that was run for this record, with what it was asked.
 struct Goal {
@@ -53,10 +51,20 @@ struct Transformed {
     told: Arc<Told>,
 }
 
+/// The bytes of a record, as far as they are needed.
+enum Value {
+    NotRead,
+    Whole(Bytes),
+    /// More than a codec may be given: never in memory as a whole.
+    Large,
+    Damaged(String),
+}
+
 /// The work on one record.
 struct Judge<'r, 'a> {
     round: &'r Round<'a>,
-    record: &'r LiveRecord,
+    record: &'r LiveRecord<'r>,
+    value: Value,
     content: ContentHash,
     policies: &'r PolicySet,
     goals: Vec<Goal>,
@@ -66,30 +74,36 @@ struct Judge<'r, 'a> {
 impl<'a> BinOwner for Round<'a> {
     type Plan = Plan<'a>;
 
-    fn judge(&self, record: &LiveRecord) -> patina_storage::Result<Judgement<Plan<'a>>> {
-        match self.judge_record(record).map_err(Error::into_storage)? {
-            Outcome::Keep { bin } => Ok(Judgement::Keep { bin }),
-            Outcome::Rewrite { outputs, plan } => Ok(Judgement::Rewrite { outputs, plan }),
-        }
+    fn judge(&self, record: &LiveRecord<'_>) -> patina_storage::Result<Judgement<Plan<'a>>> {
+        self.judge_record(record).map_err(Error::into_storage)
     }
 
     fn commit(&self, plan: Plan<'a>, blobs: &[PendingBlob]) -> patina_storage::Result<bool> {
         self.commit_plan(plan, blobs).map_err(Error::into_storage)
     }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_stopped()
+    }
+
+    fn progress(&self, _: &BinReport) {
+        self.tell_progress();
+    }
 }
 
 impl<'a> Round<'a> {
-    pub(super) fn judge_record(&self, record: &LiveRecord) -> Result<Outcome<'a>> {
+    fn judge_record(&self, record: &LiveRecord<'_>) -> Result<Judgement<Plan<'a>>> {
         let damaged = || Error::corruption("a content's key is no SHA-256; restore from a copy");
         let content = ContentHash::from_slice(&record.key).ok_or_else(damaged)?;
-        let snapshot = self.inner.db.snapshot();
-        let referrers = self.inner.referrers(&snapshot, content)?;
+        let snapshot = record.snapshot();
+        let referrers = self.inner.referrers(snapshot, content)?;
         // From here on every read is seen: first watch, then look at what was read before.
         let watch = self.inner.touches.watch(referrers.clone());
         let policies = Arc::clone(&self.inner.policies.read());
         let mut judge = Judge {
             round: self,
             record,
+            value: Value::NotRead,
             content,
             policies: &policies,
             goals: Vec::new(),
@@ -97,32 +111,34 @@ impl<'a> Round<'a> {
         };
         let (mut moves, mut stayers, mut unreadable) = (Vec::new(), Vec::new(), 0);
         for id in referrers {
-            let Some(before) = self.load(&snapshot, id)? else {
+            let Some(before) = self.load(snapshot, id)? else {
                 unreadable += 1;
                 continue;
             };
-            match judge.target(id, &before) {
-                Some((to, progress)) => match judge.transition(id, &before, to, progress) {
-                    Ok((after, result)) => moves.push(Move { id, before, after, result }),
-                    Err(message) => {
-                        self.fail(id, before.row.generation, message);
-                        stayers.push((id, before));
-                    }
-                },
-                None => stayers.push((id, before)),
+            let Some((to, progress)) = judge.target(id, &before) else {
+                stayers.push((id, before));
+                continue;
+            };
+            judge.read_value()?;
+            match judge.transition(id, &before, to, progress) {
+                Ok((after, result)) => moves.push(Move { id, before, after, result }),
+                Err(message) => {
+                    self.fail(id, before.row.generation, message);
+                    stayers.push((id, before));
+                }
             }
         }
         if moves.is_empty() && stayers.len() + unreadable > 0 {
-            return Ok(Outcome::Keep {
+            return Ok(Judgement::Keep {
                 bin: judge.bin_of(record.bin.class, stayers.iter().map(|(_, row)| &row.row)),
             });
         }
         let repacks = judge.repack(&moves, &stayers);
         let outputs = judge.outputs;
-        let (seqno, policies_epoch) = (record.seqno, policies.epoch());
+        let (seqno, policies_epoch, snapshot) = (record.seqno, policies.epoch(), snapshot.clone());
         let plan =
             Plan { content, seqno, snapshot, policies_epoch, watch, moves, stayers, unreadable, repacks };
-        Ok(Outcome::Rewrite { outputs, plan })
+        Ok(Judgement::Rewrite { outputs, plan })
     }
 }
 
@@ -130,18 +146,18 @@ impl Judge<'_, '_> {
     /// The stage an object goes to now, with its progress after; `None` if it stays. Purging is not done here.
     fn target(&self, id: ObjectId, before: &Versioned) -> Option<(Stage, f64)> {
         let (round, row) = (self.round, &before.row);
-        if round.is_stopped() || round.is_settled(id) || row.content() != Some(self.content) {
+        if round.is_settled(id) || row.content() != Some(self.content) {
             return None;
         }
         let policy = self.policies.of(&row.policy, row.kind());
         let subject = round.inner.subject(id, row, &policy);
         let (to, progress) = match round.mode {
             Mode::Natural => match subject.verdict(round.now) {
-                Verdict::Move { to, .. } if to != Stage::Purged && round.may_spend(row) => (to, row.progress),
+                Verdict::Move { to, .. } if to != Stage::Purged && round.may_go(id) => (to, row.progress),
                 _ => return None,
             },
             Mode::Budget => match round.chosen_stage(id, &subject) {
-                Some(to) if round.may_spend(row) => (to, row.progress),
+                Some(to) if round.may_go(id) => (to, row.progress),
                 _ => return None,
             },
             Mode::Forced { .. } => match subject.forced(round.now) {
@@ -205,13 +221,49 @@ impl Judge<'_, '_> {
         if let Some(goal) = self.goals.iter().find(asked) {
             return goal.result.clone();
         }
-        let options = &self.round.inner.options;
-        let degraded =
-            options.transform.degrade(&self.record.bytes, media_type, depth, &policy.params, &options.limits);
+        // A transform holds nothing of ours, so nothing half changed can be seen after a panic.
+        let degraded = catch_unwind(AssertUnwindSafe(|| self.degrade(depth, media_type, &policy.params)));
+        let degraded = degraded.unwrap_or_else(|_| Err("the transform panicked".to_owned()));
         let result = degraded.and_then(|degraded| self.check(depth, degraded));
         let (media_type, params) = (media_type.to_owned(), policy.params.clone());
         self.goals.push(Goal { depth, media_type, params, result: result.clone() });
         result
+    }
+
+    /// Reads the bytes, once. Bytes that are damaged are the failure of the objects that they belong to, and of nobody else.
+    fn read_value(&mut self) -> Result<()> {
+        if !matches!(self.value, Value::NotRead) {
+            return Ok(());
+        }
+        self.value = if self.record.blob.len > self.round.inner.options.limits.input_bytes {
+            Value::Large
+        } else {
+            match self.record.read().map_err(Error::from) {
+                Ok(bytes) => Value::Whole(bytes),
+                Err(error) if error.is_damage() => Value::Damaged(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(())
+    }
+
+    fn degrade(
+        &self,
+        depth: Depth,
+        media_type: &str,
+        params: &Params,
+    ) -> std::result::Result<Degraded, String> {
+        let options = &self.round.inner.options;
+        let (transform, limits) = (&options.transform, &options.limits);
+        match &self.value {
+            Value::Whole(bytes) => transform.degrade(bytes, media_type, depth, params, limits),
+            Value::Large => {
+                let mut reader = self.record.reader().map_err(|error| error.to_string())?;
+                transform.degrade_large(&mut reader, self.record.blob.len, media_type, depth, limits)
+            }
+            Value::Damaged(message) => Err(message.clone()),
+            Value::NotRead => Err("its bytes were not read".to_owned()),
+        }
     }
 
     fn check(&self, depth: Depth, degraded: Degraded) -> std::result::Result<Transformed, String> {
@@ -220,7 +272,7 @@ impl Judge<'_, '_> {
         }
         let mut transformed = Transformed {
             content: Some(self.content),
-            content_len: self.record.bytes.len() as u64,
+            content_len: self.record.blob.len,
             bytes: None,
             trace: None,
             media_type: degraded.media_type,
@@ -260,7 +312,7 @@ impl Judge<'_, '_> {
         let media = MediaType::from_mime(&after.media_type);
         self.outputs.push(NewBlob {
             key: content.0.to_vec().into(),
-            bytes: bytes.clone(),
+            value: bytes.clone().into(),
             bin: self.bin_of(after.stage().number(), [after]),
             compression: compression_of(media.kind, &media.mime, Compression::Strong),
         });
@@ -270,7 +322,7 @@ impl Judge<'_, '_> {
     /// Whether a content is in the store. When that changes until the commit, the commit decides. Good bytes are not
     /// given up for a content that cannot be read.
     fn exists(&self, content: ContentHash) -> std::result::Result<bool, String> {
-        let found = self.round.inner.spaces.contents.get(&content.0);
+        let found = self.record.snapshot().get(&self.round.inner.spaces.contents, &content.0);
         found.map(|found| found.is_some()).map_err(|error| format!("equal bytes cannot be read: {error}"))
     }
 
@@ -287,7 +339,7 @@ impl Judge<'_, '_> {
         let class = first.stage().number();
         let bin = self.bin_of(class, rows.into_iter().chain(stayers.iter().map(|(_, found)| &found.row)));
         let key = self.content.0.to_vec().into();
-        self.outputs.push(NewBlob { key, bytes: self.record.bytes.clone(), bin, compression });
+        self.outputs.push(NewBlob { key, value: NewValue::Same, bin, compression });
         true
     }
 

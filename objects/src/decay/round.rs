@@ -8,7 +8,6 @@
 //! object that somebody changed meanwhile is looked at once more at most, then left for the next round.
 
 use super::by_budget::Task;
-use super::owner::Outcome;
 use crate::budget::BudgetReport;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -20,8 +19,8 @@ use crate::rows::ObjectRow;
 use crate::store::{Inner, Versioned};
 use crate::types::{ObjectId, Reason, Stage};
 use parking_lot::Mutex;
-use patina_storage::{Bin, Durability, FileId, LiveRecord, Seqno, Snapshot};
-use std::collections::{BTreeMap, HashSet};
+use patina_storage::{Durability, FileId, Seqno, Snapshot};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Entries of the due index, or rows, that are visited before the files they lead to are compacted.
@@ -47,6 +46,8 @@ struct State {
     report: TickReport,
     /// Not to be looked at again in this round.
     settled: HashSet<ObjectId>,
+    /// Of those that were visited last, the ones that may spend of the hour's bytes; see [`Round::may_go`].
+    granted: HashSet<ObjectId>,
     /// Lost against another writer, to be looked at once more.
     again: Vec<ObjectId>,
     /// With the generation that failed.
@@ -58,13 +59,13 @@ pub(super) struct Round<'a> {
     pub inner: &'a Inner,
     pub now: Timestamp,
     pub mode: Mode,
-    progress: Option<&'a dyn Fn(TickProgress)>,
+    progress: Option<&'a (dyn Fn(TickProgress) + Sync)>,
     stop: Option<&'a AtomicBool>,
     state: Mutex<State>,
 }
 
-/// The objects to move, by the blob file that holds their bytes.
-type ByFile = BTreeMap<FileId, Vec<ObjectId>>;
+/// The blob files that hold the bytes of objects that are to move.
+type Files = BTreeSet<FileId>;
 
 impl<'a> Round<'a> {
     pub(super) fn new(inner: &'a Inner, now: Timestamp, mode: Mode, options: &TickOptions<'a>) -> Self {
@@ -170,7 +171,8 @@ impl<'a> Round<'a> {
     }
 
     fn visit_due(&self, ids: &[ObjectId]) -> Result<()> {
-        let mut files = ByFile::new();
+        self.state.lock().granted.clear();
+        let mut files = Files::new();
         let mut later = Vec::new();
         for id in ids.iter().copied().filter(|id| !self.is_settled(*id)) {
             let snapshot = self.inner.db.snapshot();
@@ -196,7 +198,10 @@ impl<'a> Round<'a> {
                 }
                 Verdict::Move { .. } => {
                     drop(policies);
-                    self.sort_by_file(&snapshot, id, &found.row, &mut files)?;
+                    if self.may_spend(&found.row) {
+                        self.state.lock().granted.insert(id);
+                        self.note_file(&snapshot, id, &found.row, &mut files)?;
+                    }
                 }
             }
         }
@@ -220,7 +225,7 @@ impl<'a> Round<'a> {
     }
 
     fn visit_forced(&self, ids: &[ObjectId]) -> Result<()> {
-        let mut files = ByFile::new();
+        let mut files = Files::new();
         let mut gaining = Vec::new();
         for id in ids.iter().copied() {
             let snapshot = self.inner.db.snapshot();
@@ -238,7 +243,7 @@ impl<'a> Round<'a> {
                 }
                 Forced::Move { .. } => {
                     drop(policies);
-                    self.sort_by_file(&snapshot, id, &found.row, &mut files)?;
+                    self.note_file(&snapshot, id, &found.row, &mut files)?;
                 }
             }
         }
@@ -266,7 +271,7 @@ impl<'a> Round<'a> {
     }
 
     /// Takes an object's bytes from what may be degraded in this hour, unless somebody forces it.
-    pub(super) fn may_spend(&self, row: &ObjectRow) -> bool {
+    fn may_spend(&self, row: &ObjectRow) -> bool {
         let is_allowed = match self.mode {
             Mode::Natural | Mode::Budget => {
                 self.inner.guard.spend(&self.inner.options, self.now, row.form_stored())
@@ -277,6 +282,19 @@ impl<'a> Round<'a> {
             self.state.lock().report.limit_reached = true;
         }
         is_allowed
+    }
+
+    /// Whether an object that is found due in a file that is compacted goes. Any does, as the file is at hand, unless the bytes of an
+    /// hour are limited: these were given out in due order, and not as threads come to judge.
+    pub(super) fn may_go(&self, id: ObjectId) -> bool {
+        self.inner.options.degraded_bytes_per_hour_max.is_none() || self.state.lock().granted.contains(&id)
+    }
+
+    pub(super) fn tell_progress(&self) {
+        if let Some(progress) = self.progress {
+            let so_far = self.state.lock().report.progress();
+            progress(so_far);
+        }
     }
 
     /// Whether somebody wants the round to end; what it has begun is brought to its end.
@@ -310,19 +328,13 @@ impl<'a> Round<'a> {
         row.due_ms != before
     }
 
-    fn sort_by_file(
-        &self,
-        snapshot: &Snapshot,
-        id: ObjectId,
-        row: &ObjectRow,
-        files: &mut ByFile,
-    ) -> Result<()> {
+    fn note_file(&self, snapshot: &Snapshot, id: ObjectId, row: &ObjectRow, files: &mut Files) -> Result<()> {
         let found = match row.content() {
             Some(content) => snapshot.blob_ref(&self.inner.spaces.contents, &content.0)?,
             None => None,
         };
         match found {
-            Some((blob, _)) => files.entry(blob.file).or_default().push(id),
+            Some((blob, _)) => drop(files.insert(blob.file)),
             None => {
                 self.fail(id, row.generation, "its bytes are missing".to_owned());
                 self.write_failures()?;
@@ -331,16 +343,16 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    fn compact(&self, files: ByFile) -> Result<()> {
+    fn compact(&self, files: Files) -> Result<()> {
         self.compact_files(files)?;
         // Two contents of one file may become equal, and then the second plan sees the first one's reference. That is
         // nobody's access: those objects get a second look.
         let again = std::mem::take(&mut self.state.lock().again);
-        let mut files = ByFile::new();
+        let mut files = Files::new();
         for id in again {
             let snapshot = self.inner.db.snapshot();
             if let Some(found) = self.load(&snapshot, id)? {
-                self.sort_by_file(&snapshot, id, &found.row, &mut files)?;
+                self.note_file(&snapshot, id, &found.row, &mut files)?;
             }
         }
         self.compact_files(files)?;
@@ -349,60 +361,15 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    fn compact_files(&self, files: ByFile) -> Result<()> {
-        for (file, ids) in files {
+    fn compact_files(&self, files: Files) -> Result<()> {
+        for file in files {
             if self.is_stopped() {
                 return Ok(());
             }
-            match self.inner.db.compact_bin(&self.inner.spaces.contents, file, self).map_err(Error::from) {
-                Ok(_) => self.state.lock().report.files_compacted += 1,
-                // Some record of the file cannot be read: those that can are moved without it.
-                Err(error) if error.is_damage() => self.move_one_by_one(&ids)?,
-                Err(error) => return Err(error),
-            }
+            self.inner.db.compact_bin(&self.inner.spaces.contents, file, self)?;
+            self.state.lock().report.files_compacted += 1;
             self.write_failures()?;
-            if let Some(progress) = self.progress {
-                progress(self.state.lock().report.progress());
-            }
-        }
-        Ok(())
-    }
-
-    fn move_one_by_one(&self, ids: &[ObjectId]) -> Result<()> {
-        for id in ids.iter().copied().filter(|id| !self.is_settled(*id)) {
-            match self.move_one(id) {
-                Err(error) if error.is_damage() => {
-                    let generation =
-                        self.inner.row(None, id).ok().flatten().map(|found| found.row.generation);
-                    self.fail(id, generation.unwrap_or_default(), error.to_string());
-                }
-                done => done?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Does for one content what a bin compaction does for each of a file.
-    fn move_one(&self, id: ObjectId) -> Result<()> {
-        let contents = &self.inner.spaces.contents;
-        let Some(found) = self.inner.row(None, id)? else { return Ok(()) };
-        let Some(content) = found.row.content() else { return Ok(()) };
-        let Some((blob, seqno)) = contents.blob_ref(&content.0)? else { return Ok(()) };
-        let Some(bytes) = contents.get(&content.0)? else { return Ok(()) };
-        let bin = Bin { class: found.row.stage().number(), due_ms: 0 };
-        let record = LiveRecord { key: content.0.to_vec().into(), bytes, bin, blob, seqno };
-        if let Outcome::Rewrite { outputs, plan } = self.judge_record(&record)? {
-            let append = |output: &patina_storage::NewBlob| {
-                self.inner.db.append_blob(
-                    contents,
-                    output.bin,
-                    &output.key,
-                    &output.bytes,
-                    output.compression,
-                )
-            };
-            let blobs = outputs.iter().map(append).collect::<patina_storage::Result<Vec<_>>>()?;
-            self.commit_plan(plan, &blobs)?;
+            self.tell_progress();
         }
         Ok(())
     }
@@ -492,6 +459,11 @@ impl<'a> Round<'a> {
         self.state.lock().report.budgets.push(report);
     }
 
+    /// Whether a budget's round is at its goal.
+    pub(super) fn is_enough_freed(&self) -> bool {
+        matches!(self.mode, Mode::Budget) && self.with_task(|task| task.missing_bytes()) == 0
+    }
+
     /// The stage that a budget's plan takes an object to, if it still may.
     pub(super) fn chosen_stage(&self, id: ObjectId, subject: &Subject<'_>) -> Option<Stage> {
         let to = self.with_task(|task| task.stage_of(id)).filter(|to| *to > subject.row.stage())?;
@@ -501,11 +473,14 @@ impl<'a> Round<'a> {
 
     /// Moves what a budget's plan chose and has bytes.
     pub(super) fn move_chosen(&self, ids: impl Iterator<Item = ObjectId>) -> Result<()> {
-        let mut files = ByFile::new();
+        self.state.lock().granted.clear();
+        let mut files = Files::new();
         for id in ids {
             let snapshot = self.inner.db.snapshot();
-            if let Some(found) = self.load(&snapshot, id)? {
-                self.sort_by_file(&snapshot, id, &found.row, &mut files)?;
+            let Some(found) = self.load(&snapshot, id)? else { continue };
+            if self.may_spend(&found.row) {
+                self.state.lock().granted.insert(id);
+                self.note_file(&snapshot, id, &found.row, &mut files)?;
             }
         }
         self.compact(files)
@@ -518,7 +493,8 @@ impl<'a> Round<'a> {
         let policies = self.inner.policies.read();
         let policy = policies.of(&found.row.policy, found.row.kind());
         let subject = self.inner.subject(id, &found.row, &policy);
-        if self.chosen_stage(id, &subject) == Some(Stage::Purged) && self.may_spend(&found.row) {
+        let is_chosen = !self.is_enough_freed() && self.chosen_stage(id, &subject) == Some(Stage::Purged);
+        if is_chosen && self.may_spend(&found.row) {
             self.purge(&snapshot, id, &found, None, &policies)?;
         }
         Ok(())

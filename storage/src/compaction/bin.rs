@@ -1,27 +1,45 @@
 //! Bin compaction: reading one blob file in sequence and asking its owner what becomes of each live record.
 //!
 //! A record is *live* if the LSM's newest version of its key refers to it. For each live record the owner says *keep*
-//! (it is not due) or *rewrite* (into no, one or several new blobs, with a plan that it will commit). New blobs are appended to their
-//! bins, made durable and read back; only then does the owner commit its plan, conditional on what it judged being as it was. A
-//! plan that conflicts is dropped: its new blobs become garbage, and the record stays as the user made it.
+//! (it is not due), *carry* (it belongs elsewhere) or *rewrite* (into no, one or several new blobs, with a plan that it will
+//! commit). New blobs are appended to their bins, made durable and read back; only then the owner commits its plan, conditional on
+//! what it judged being as it was. A plan that conflicts is dropped: its new blobs become garbage, and the record stays as the user
+//! made it.
 //!
-//! At the end, if no record is live, the file is retired. If less than half of its bytes are, they are carried to the
+//! At the end, if no record is live, the file is retired. If less than half of its bytes were kept, they are carried to the
 //! bins that the owner named, and then it is retired. Otherwise it stays: rewriting what is not due would cost more than the
 //! garbage it frees.
 //!
+//! Judging may cost seconds of a processor a record, so records are judged by several threads at once, in *groups* of bounded
+//! memory (`run.rs`):
+//!
+//! ```text
+//! group 1:  judge (threads)  → append, sync, read back, commit (caller, in file order)
+//! group 2:                     judge (threads)                 → append, …
+//! ```
+//!
+//! What a group is depends on the file alone, and its records are judged as of a snapshot taken at a fixed place in the order of
+//! commits. So the same calls give the same bytes, whatever the number of threads.
+//!
 //! A crash anywhere leaves each record either as it was or wholly rewritten: new blobs without a committed reference are garbage of
-//! their file, and the old file goes only after the commits are durable.
+//! their file, and the old file goes only after the commits are durable. A record that cannot be read, or whose judging panics, is
+//! left where it is and stops no other.
 
-use crate::batch::{PendingBlob, WriteBatch};
-use crate::blob::{BlobFile, Record};
-use crate::db::{Db, Inner, Keyspace};
-use crate::error::{Error, ErrorKind, Result};
+mod judges;
+mod record;
+mod run;
+
+pub use record::LiveRecord;
+
+use crate::batch::PendingBlob;
+use crate::db::{Db, Keyspace};
+use crate::error::{Error, Result};
 use crate::manifest::BlobOrigin;
-use crate::types::{Bin, BlobRef, Compression, Durability, FileId, Seqno};
+use crate::types::{Bin, Compression, FileId};
 use bytes::Bytes;
-use std::sync::Arc;
 
-/// Decides the fate of the records of a bin. Called on the thread that compacts, in file order.
+/// Decides the fate of the records of a bin. Records are judged by several threads at once (`Options::transform_threads`); plans are
+/// committed on the thread that compacts, in file order.
 ///
 /// ```
 /// use patina_storage::*;
@@ -38,13 +56,13 @@ use std::sync::Arc;
 ///     /// The version that was judged.
 ///     type Plan = Seqno;
 ///
-///     fn judge(&self, record: &LiveRecord) -> Result<Judgement<Seqno>> {
+///     fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<Seqno>> {
 ///         if record.bin.due_ms > self.now_ms {
 ///             return Ok(Judgement::Keep { bin: record.bin });
 ///         }
 ///         let short = NewBlob {
 ///             key: record.key.clone(),
-///             bytes: record.bytes.slice(..4),
+///             value: record.read()?.slice(..4).into(),
 ///             bin: Bin { class: 1, due_ms: u64::MAX },
 ///             compression: Compression::None,
 ///         };
@@ -81,15 +99,18 @@ use std::sync::Arc;
 /// assert_eq!(files.get(b"key")?.unwrap(), "long");
 /// # Ok::<(), Error>(())
 /// ```
-pub trait BinOwner {
+pub trait BinOwner: Sync {
     /// What a judgement hands to its commit.
-    type Plan;
+    type Plan: Send;
 
-    /// What becomes of a live record.
+    /// What becomes of a live record. What it answers should depend on the record and on what its [`LiveRecord::snapshot`] shows:
+    /// then the same calls give the same files.
     ///
     /// # Errors
-    /// An error ends the compaction; what was committed before stays committed. Wrap foreign errors in [`Error::owner`].
-    fn judge(&self, record: &LiveRecord) -> Result<Judgement<Self::Plan>>;
+    /// Of a record that cannot be read ([`crate::ErrorKind::Corruption`]): it is left as it is. Any other ends the compaction; what
+    /// was judged before it, in file order, is committed. Wrap foreign errors in [`Error::owner`]. A panic leaves the record as it is,
+    /// too; so no state may be left half changed by one.
+    fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<Self::Plan>>;
 
     /// Commits a plan whose new blobs are durable and were read back: a batch that puts them and is conditional on all that was
     /// judged. `Ok(false)`: it conflicted, and nothing was changed.
@@ -97,33 +118,14 @@ pub trait BinOwner {
     /// # Errors
     /// As [`BinOwner::judge`].
     fn commit(&self, plan: Self::Plan, blobs: &[PendingBlob]) -> Result<bool>;
-}
 
-/// A record that the LSM refers to.
-///
-/// ```
-/// use patina_storage::*;
-///
-/// /// Only what is large is worth a second look.
-/// fn is_worth_it(record: &LiveRecord) -> bool {
-///     record.blob.stored_len > 64 << 10
-/// }
-/// # let blob = BlobRef { file: FileId(1), offset: 0, stored_len: 1, len: 1, layout: BlobLayout::Whole };
-/// # let bin = Bin { class: 0, due_ms: 1 };
-/// # assert!(!is_worth_it(&LiveRecord { key: "k".into(), bytes: "b".into(), bin, blob, seqno: Seqno(1) }));
-/// ```
-#[derive(Clone, Debug)]
-pub struct LiveRecord {
-    /// Its key.
-    pub key: Bytes,
-    /// Its value, decompressed and verified.
-    pub bytes: Bytes,
-    /// The bin of the file that it is in.
-    pub bin: Bin,
-    /// Where it is.
-    pub blob: BlobRef,
-    /// The write that refers to it.
-    pub seqno: Seqno,
+    /// Whether to end early: asked before each record. What was judged is still committed, the rest stays as it is.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    /// Told on the thread that compacts how far it has come, now and then.
+    fn progress(&self, _so_far: &BinReport) {}
 }
 
 /// What becomes of a record.
@@ -141,6 +143,11 @@ pub enum Judgement<P> {
         /// Where it belongs now.
         bin: Bin,
     },
+    /// It is copied to this bin as it is stored, whatever becomes of its file.
+    Carry {
+        /// Where it belongs now.
+        bin: Bin,
+    },
     /// It is replaced by what the plan commits. Without outputs the plan only removes or keeps keys.
     Rewrite {
         /// The new blobs, in the order in which [`BinOwner::commit`] gets them.
@@ -153,9 +160,10 @@ pub enum Judgement<P> {
 /// A blob to be written by a bin compaction.
 ///
 /// ```
-/// use patina_storage::{Bin, Compression, NewBlob};
+/// use patina_storage::{Bin, Compression, NewBlob, NewValue};
 /// let bin = Bin::for_due(1, 0, 86_400_000);
-/// let blob = NewBlob { key: "key".into(), bytes: "less".into(), bin, compression: Compression::Strong };
+/// let value = NewValue::Bytes("less".into());
+/// let blob = NewBlob { key: "key".into(), value, bin, compression: Compression::Strong };
 /// assert!(blob.bin.due_ms >= 86_400_000);
 /// ```
 #[derive(Clone, Debug)]
@@ -163,11 +171,32 @@ pub struct NewBlob {
     /// The key that the owner's commit will put it under.
     pub key: Bytes,
     /// The value.
-    pub bytes: Bytes,
+    pub value: NewValue,
     /// Where it belongs.
     pub bin: Bin,
     /// How hard to compress it.
     pub compression: Compression,
+}
+
+/// The value of a [`NewBlob`].
+///
+/// ```
+/// use patina_storage::NewValue;
+/// let shorter = NewValue::from(bytes::Bytes::from("less"));
+/// assert_ne!(shorter, NewValue::Same);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewValue {
+    /// These bytes.
+    Bytes(Bytes),
+    /// That of the record that was judged, compressed anew; a large one is never held in memory as a whole.
+    Same,
+}
+
+impl From<Bytes> for NewValue {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
 }
 
 /// What a bin compaction did.
@@ -180,7 +209,7 @@ pub struct NewBlob {
 /// # struct Nothing;
 /// # impl BinOwner for Nothing {
 /// #     type Plan = ();
-/// #     fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+/// #     fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<()>> {
 /// #         Ok(Judgement::Keep { bin: record.bin })
 /// #     }
 /// #     fn commit(&self, _: (), _: &[PendingBlob]) -> Result<bool> {
@@ -199,7 +228,7 @@ pub struct NewBlob {
 pub struct BinReport {
     /// Records in the file.
     pub records: u64,
-    /// Records that were live, and were judged.
+    /// Records that were live when they were to be judged.
     pub live: u64,
     /// Plans that were committed.
     pub committed: u64,
@@ -207,6 +236,8 @@ pub struct BinReport {
     pub conflicts: u64,
     /// Records carried to another file.
     pub carried: u64,
+    /// Live records that cannot be read, or whose judging panicked: they stay where they are.
+    pub failed: u64,
     /// Bytes of the file's records.
     pub bytes: u64,
     /// Bytes written to other files.
@@ -215,11 +246,9 @@ pub struct BinReport {
     pub retired: bool,
     /// A write into the file was still waiting for its batch: nothing was done; try again later.
     pub busy: bool,
+    /// The owner ended it early.
+    pub cancelled: bool,
 }
-
-/// Plans are committed together when their outputs reach this much, or this many.
-const GROUP_BYTES: u64 = 8 << 20;
-const GROUP_PLANS: usize = 256;
 
 impl Db {
     /// Compacts one blob file, whose records are values of `contents`. One runs at a time; others wait. A file that another
@@ -233,7 +262,7 @@ impl Db {
     /// # struct Nothing;
     /// # impl BinOwner for Nothing {
     /// #     type Plan = ();
-    /// #     fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+    /// #     fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<()>> {
     /// #         Ok(Judgement::Keep { bin: record.bin })
     /// #     }
     /// #     fn commit(&self, _: (), _: &[PendingBlob]) -> Result<bool> {
@@ -280,17 +309,7 @@ impl Db {
         if blob_file.pending() > 0 || !blob_file.is_sealed() {
             return Ok(BinReport { busy: true, ..BinReport::default() });
         }
-        let mut run = Run {
-            db: self,
-            contents,
-            owner,
-            file: blob_file,
-            report: BinReport::default(),
-            group: Vec::new(),
-            group_bytes: 0,
-            kept: Vec::new(),
-        };
-        let done = run.run();
+        let done = run::run(self, contents, owner, &blob_file);
         if let Err(error) = &done {
             // The next try has room.
             self.inner.release_ballast(error);
@@ -298,125 +317,6 @@ impl Db {
         // A keyspace that was dropped meanwhile could not be removed.
         drop(one_at_a_time);
         self.inner.remove_unseen_soon();
-        done.map(|()| run.report)
-    }
-}
-
-struct Run<'a, O: BinOwner> {
-    db: &'a Db,
-    contents: &'a Keyspace,
-    owner: &'a O,
-    file: Arc<BlobFile>,
-    report: BinReport,
-    group: Vec<(O::Plan, Vec<PendingBlob>)>,
-    group_bytes: u64,
-    kept: Vec<(Record, Bin)>,
-}
-
-impl<O: BinOwner> Run<'_, O> {
-    fn run(&mut self) -> Result<()> {
-        let inner = self.inner();
-        let records = self.file.index(&inner.blobs().handles)?;
-        self.report.records = records.len() as u64;
-        self.report.bytes = records.iter().map(Record::total_bytes).sum();
-        for record in &records {
-            self.visit(record)?;
-        }
-        self.commit_group()?;
-        let kept_bytes: u64 = self.kept.iter().map(|(record, _)| record.total_bytes()).sum();
-        if kept_bytes * 2 < self.report.bytes {
-            self.carry()?;
-        }
-        let mut is_dead = true;
-        for record in &records {
-            is_dead = is_dead && self.live(record)?.is_none();
-        }
-        // Whatever took the last references away must be durable before the file may go, so this comes after looking. No new
-        // reference can come: the file is sealed, and no write into it waits for its batch.
-        self.db.sync()?;
-        if is_dead {
-            self.inner().retire(&self.file)?;
-            self.report.retired = true;
-        }
-        Ok(())
-    }
-
-    fn inner(&self) -> Arc<Inner> {
-        self.db.inner.clone()
-    }
-
-    /// The reference to a record, if the newest version of its key is one.
-    fn live(&self, record: &Record) -> Result<Option<(BlobRef, Seqno)>> {
-        let found = self.contents.blob_ref(&record.key)?;
-        Ok(found.filter(|(blob, _)| blob.file == self.file.id && blob.offset == record.offset))
-    }
-
-    fn visit(&mut self, record: &Record) -> Result<()> {
-        let Some((blob, seqno)) = self.live(record)? else { return Ok(()) };
-        let bytes = self.file.read(&self.inner().blobs().handles, &record.key, blob)?;
-        self.report.live += 1;
-        let live = LiveRecord { key: record.key.clone(), bytes, bin: self.file.bin, blob, seqno };
-        match self.owner.judge(&live)? {
-            Judgement::Keep { bin } => self.kept.push((record.clone(), bin)),
-            Judgement::Rewrite { outputs, plan } => {
-                let mut blobs = Vec::with_capacity(outputs.len());
-                for NewBlob { key, bytes, bin, compression } in outputs {
-                    let blob = self.db.append_blob(self.contents, bin, &key, &bytes, compression)?;
-                    self.group_bytes += blob.blob_ref().stored_len;
-                    self.inner().pace(blob.blob_ref().stored_len)?;
-                    blobs.push(blob);
-                }
-                self.group.push((plan, blobs));
-                if self.group_bytes >= GROUP_BYTES || self.group.len() >= GROUP_PLANS {
-                    self.commit_group()?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the group's new blobs durable, reads them back, then lets the owner commit plan by plan.
-    fn commit_group(&mut self) -> Result<()> {
-        let inner = self.inner();
-        let blobs = || self.group.iter().flat_map(|(_, blobs)| blobs);
-        for blob in blobs() {
-            blob.inner.file.sync().map_err(|error| inner.fail(error))?;
-        }
-        for blob in blobs() {
-            blob.inner.file.verify_record(&inner.blobs().handles, blob.key(), blob.blob_ref())?;
-        }
-        self.report.bytes_written += self.group_bytes;
-        self.group_bytes = 0;
-        for (plan, blobs) in std::mem::take(&mut self.group) {
-            match self.owner.commit(plan, &blobs)? {
-                true => self.report.committed += 1,
-                false => self.report.conflicts += 1,
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies what was kept into other files, as it is stored.
-    fn carry(&mut self) -> Result<()> {
-        let inner = self.inner();
-        for (record, bin) in std::mem::take(&mut self.kept) {
-            let Some((blob, seqno)) = self.live(&record)? else { continue };
-            let carried = inner.copy_record(&self.file, &record.key, blob, bin)?;
-            inner.pace(blob.stored_len)?;
-            carried.inner.file.sync().map_err(|error| inner.fail(error))?;
-            carried.inner.file.verify_record(&inner.blobs().handles, &record.key, carried.blob_ref())?;
-            let mut batch = WriteBatch::default();
-            batch.require_version(self.contents, record.key.clone(), seqno);
-            batch.put_blob(self.contents, record.key.clone(), &carried);
-            match self.db.write(batch, Durability::Buffered) {
-                Ok(_) => {
-                    self.report.carried += 1;
-                    self.report.bytes_written += blob.stored_len;
-                }
-                Err(error) if error.kind() == ErrorKind::Conflict => self.report.conflicts += 1,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        done
     }
 }

@@ -19,7 +19,7 @@
 //! | `flush.rs` | memtables to tables of level 0 |
 //! | `separate.rs` | moves values between tables and blob files |
 //! | `collect.rs` | frees the garbage of separated values |
-//! | `bin.rs` | compacts blob files as their owner says |
+//! | `bin.rs`, `bin/` | compacts blob files as their owner says |
 //! | `traffic.rs` | counts bytes |
 
 mod bin;
@@ -35,7 +35,7 @@ mod shape;
 mod split;
 mod traffic;
 
-pub use bin::{BinOwner, BinReport, Judgement, LiveRecord, NewBlob};
+pub use bin::{BinOwner, BinReport, Judgement, LiveRecord, NewBlob, NewValue};
 pub(crate) use claims::Claims;
 pub(crate) use flush::{Output, flush_one};
 pub(crate) use job::Merge;

@@ -10,6 +10,7 @@ use crate::compress::{Encoding, compress_blob};
 use crate::error::{Error, Result};
 use crate::types::{Bin, BlobLayout, BlobRef, Compression, KeyspaceId};
 use bytes::Bytes;
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -98,16 +99,8 @@ impl Db {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn blob_writer(&self, keyspace: &Keyspace, bin: Bin, compression: Compression) -> BlobWriter {
-        BlobWriter {
-            inner: self.inner.clone(),
-            home: (keyspace.id(), bin),
-            compression,
-            buffer: Vec::new(),
-            len: 0,
-            stream: None,
-            is_broken: false,
-            is_foreign: self.check_own(keyspace).is_err(),
-        }
+        let is_foreign = self.check_own(keyspace).is_err();
+        BlobWriter { is_foreign, ..BlobWriter::new(&self.inner, (keyspace.id(), bin), compression) }
     }
 
     /// Appends all that a reader gives, as [`Db::append_blob`] does with bytes; no more than a chunk is held in memory.
@@ -144,6 +137,11 @@ impl Db {
 }
 
 impl BlobWriter {
+    fn new(inner: &Arc<Inner>, home: (KeyspaceId, Bin), compression: Compression) -> Self {
+        let (inner, buffer) = (inner.clone(), Vec::new());
+        Self { inner, home, compression, buffer, len: 0, stream: None, is_broken: false, is_foreign: false }
+    }
+
     /// Bytes appended so far.
     ///
     /// ```
@@ -311,7 +309,78 @@ impl io::Write for BlobWriter {
     }
 }
 
+/// A value as it will be stored, cut into pieces of a chunk: what can be done without the file is done.
+pub(crate) struct EncodedValue {
+    len: u64,
+    /// At least one.
+    pieces: Vec<Piece>,
+}
+
+struct Piece {
+    encoding: Encoding,
+    payload: Bytes,
+    len: usize,
+}
+
+impl EncodedValue {
+    pub(crate) fn new(value: &Bytes, compression: Compression) -> Self {
+        let cut = |from: usize| value.slice(from..value.len().min(from + CHUNK_BYTES));
+        let starts = (0..value.len().max(1)).step_by(CHUNK_BYTES);
+        let pieces = starts.map(|from| {
+            let bytes = cut(from);
+            let (encoding, payload) = compress_blob(&bytes, compression);
+            let payload = match payload {
+                Cow::Owned(payload) => payload.into(),
+                Cow::Borrowed(_) => bytes.clone(),
+            };
+            Piece { encoding, payload, len: bytes.len() }
+        });
+        Self { len: value.len() as u64, pieces: pieces.collect() }
+    }
+}
+
 impl Inner {
+    /// Appends a value that is encoded already, as [`BlobWriter`] would have.
+    pub(crate) fn append_encoded(
+        self: &Arc<Self>,
+        home: (KeyspaceId, Bin),
+        key: &[u8],
+        value: &EncodedValue,
+    ) -> Result<PendingBlob> {
+        self.check_blob_key(key)?;
+        self.check_blob_len(value.len)?;
+        if let [Piece { encoding, payload, .. }] = &value.pieces[..] {
+            return self.append_record(home, key, (*encoding, payload), value.len);
+        }
+        let mut stream = OpenStream::begin(self, home, CHUNK_BYTES as u32)?;
+        for Piece { encoding, payload, len } in &value.pieces {
+            stream.append((*encoding, payload), *len)?;
+        }
+        stream.finish(key)
+    }
+
+    /// Copies a value to another bin and key, compressed anew. If it has chunks it is not held as a whole.
+    pub(crate) fn compress_record(
+        self: &Arc<Self>,
+        from: &BlobFile,
+        (old_key, blob): (&[u8], BlobRef),
+        home: (KeyspaceId, Bin),
+        key: &[u8],
+        compression: Compression,
+    ) -> Result<PendingBlob> {
+        let handles = &self.blobs.handles;
+        let mut writer = BlobWriter::new(self, home, compression);
+        if blob.layout == BlobLayout::Whole {
+            writer.append(&from.read(handles, old_key, blob)?)?;
+            return writer.finish(key);
+        }
+        let chunks = from.chunks(handles, old_key, blob)?;
+        for n in 0..chunks.count() {
+            writer.append(&from.read_chunk(handles, &chunks, n)?)?;
+        }
+        writer.finish(key)
+    }
+
     /// Copies a record to another bin as it is stored: verified, but neither decompressed nor, if it has chunks, held as a whole.
     pub(crate) fn copy_record(
         self: &Arc<Self>,

@@ -86,8 +86,9 @@ impl Blobs {
     /// All that [`Self::current`] would find. The lock keeps unlinking from coming between the two lists.
     pub(crate) fn all_current(&self) -> Vec<Arc<BlobFile>> {
         let retired = self.retired.lock();
-        let is_retired = |file: &&Arc<BlobFile>| retired.iter().any(|(_, other)| other.id == file.id);
-        self.files.read().values().filter(|file| !is_retired(file)).cloned().collect()
+        let retired_ids: HashSet<FileId> = retired.iter().map(|(_, file)| file.id).collect();
+        let is_current = |file: &&Arc<BlobFile>| !retired_ids.contains(&file.id);
+        self.files.read().values().filter(is_current).cloned().collect()
     }
 
     /// Lets readers find files that an edit is about to name.

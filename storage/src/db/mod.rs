@@ -5,7 +5,8 @@
 //! for moments). Reading takes only `state`, shared, and never across I/O. What a thread of the pool does takes none that somebody holds
 //! who waits for the pool: `cut` not at all, `commit` by trying.
 //!
-//! Threads: a pool flushes and merges tables (`background.rs`); a bin compaction runs on its caller's thread.
+//! Threads: a pool flushes and merges tables (`background.rs`); a bin compaction runs on its caller's thread, and has records judged on
+//! threads that live as long as it does.
 
 mod background;
 mod ballast;
@@ -37,6 +38,7 @@ mod write;
 
 pub use blob_usage::BlobFileInfo;
 pub use blob_writer::BlobWriter;
+pub(crate) use blob_writer::EncodedValue;
 pub use checkpoint::CheckpointReport;
 pub use ingest::{Ingest, IngestReport};
 pub use iter::{Entry, Iter};
@@ -44,6 +46,7 @@ pub use keyspace::Keyspace;
 pub use pressure::StallStats;
 pub use salvage::{Loss, SalvageReport};
 pub use snapshot::Snapshot;
+pub(crate) use stats::InFlight;
 pub use stats::{KeyspaceStats, Stats};
 pub use transaction::{Savepoint, Transaction};
 pub use transaction_iter::TransactionIter;

@@ -1,6 +1,6 @@
 //! Figures about the database for people and tests.
 
-use super::{Db, StallStats};
+use super::{Db, Inner, StallStats};
 use crate::compaction::LevelTraffic;
 use crate::types::Seqno;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -47,6 +47,9 @@ pub struct Stats {
     /// Memory that the live iterators keep: the blocks and keys under their cursors, as of their last seek (blocks may be in the cache
     /// too), and memtables that were flushed since they began.
     pub iterator_bytes: usize,
+    /// Memory that a bin compaction allows for the values that it is at, as read and as transformed: at most
+    /// `Options::transform_bytes_max`, or as much as one larger value takes.
+    pub transform_bytes: u64,
     /// Merges that rewrite tables now.
     pub running_merges: usize,
     /// Blob files, retired ones that a snapshot still sees included.
@@ -146,6 +149,31 @@ pub(crate) struct Counters {
     user_bytes: AtomicU64,
     log_bytes: AtomicU64,
     blob_bytes: AtomicU64,
+    transform_bytes: AtomicU64,
+}
+
+/// Memory that is taken for transforms, until it is dropped.
+pub(crate) struct InFlight<'a> {
+    counter: &'a AtomicU64,
+    bytes: u64,
+}
+
+impl<'a> InFlight<'a> {
+    pub(crate) fn new(inner: &'a Inner, bytes: u64) -> Self {
+        let counter = &inner.counters.transform_bytes;
+        counter.fetch_add(bytes, Ordering::Relaxed);
+        Self { counter, bytes }
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Counters {
@@ -214,6 +242,7 @@ impl Db {
             snapshots: inner.snapshots.lock().values().sum(),
             iterators,
             iterator_bytes,
+            transform_bytes: read(&inner.counters.transform_bytes),
             running_merges: inner.traffic.running_merges(),
             blob_files: inner.blobs.count(),
             ballast_bytes: inner.ballast.bytes(),

@@ -356,7 +356,7 @@ fn a_retired_file_is_neither_listed_nor_compacted_again() {
     struct Nobody;
     impl BinOwner for Nobody {
         type Plan = ();
-        fn judge(&self, _: &LiveRecord) -> Result<Judgement<()>> {
+        fn judge(&self, _: &LiveRecord<'_>) -> Result<Judgement<()>> {
             panic!("nothing is live")
         }
         fn commit(&self, (): (), _: &[PendingBlob]) -> Result<bool> {
