@@ -48,7 +48,7 @@ pub struct Options {
     pub tombstone_age_max_ms: Option<u64>,
     /// A blob file is sealed when it holds this much.
     pub blob_file_bytes: u64,
-    /// Blob files that may be open for writing at once, a class.
+    /// Blob files that may be open for writing at once, a class. As many blobs of a class may be streamed at once; one more is refused.
     pub open_bins_max: usize,
     /// The largest value that [`crate::WriteBatch::put`] takes; larger ones are blobs.
     pub inline_value_bytes_max: usize,

@@ -28,6 +28,7 @@
 mod judges;
 mod record;
 mod run;
+mod small;
 
 pub use record::LiveRecord;
 

@@ -35,6 +35,11 @@ impl OpenBins {
         self.by_bin.values().chain(&self.aside)
     }
 
+    /// How many files of a class streams write.
+    fn streams(&self, class: u8) -> usize {
+        self.aside.iter().filter(|file| file.bin.class == class && file.is_streaming()).count()
+    }
+
     fn remove(&mut self, file: &BlobFile) {
         let home = (file.keyspace, file.bin);
         if self.by_bin.get(&home).is_some_and(|other| other.id == file.id) {
@@ -199,15 +204,27 @@ impl Inner {
         Ok(None)
     }
 
-    /// Seals the oldest open file of the class if one more would be too many.
+    /// Seals the oldest open file of the class if one more would be too many; those that streams write count, but are not sealed.
     fn close_oldest(&self, open: &mut OpenBins, bin: Bin) -> Result<()> {
         let same_class = open.by_bin.values().filter(|file| file.bin.class == bin.class);
-        if same_class.clone().count() >= self.options.open_bins_max
+        if same_class.clone().count() + open.streams(bin.class) >= self.options.open_bins_max
             && let Some(oldest) = same_class.min_by_key(|file| file.id).cloned()
         {
             self.seal_open(open, &oldest)?;
         }
         Ok(())
+    }
+
+    /// Refuses one stream too many.
+    fn check_streams(&self, open: &OpenBins, bin: Bin) -> Result<()> {
+        let (streams, max) = (open.streams(bin.class), self.options.open_bins_max);
+        if streams < max {
+            return Ok(());
+        }
+        let class = bin.class;
+        Err(Error::invalid(format!(
+            "{streams} blobs of class {class} are being streamed; the limit is {max} (open_bins_max): finish or drop one first"
+        )))
     }
 
     fn make_blob_file(&self, keyspace: KeyspaceId, bin: Bin) -> Result<Arc<BlobFile>> {
@@ -244,9 +261,13 @@ impl Inner {
         self.check_room_for_blob()?;
         self.read_state().check_readable(keyspace, None)?;
         let mut open = self.blobs.open.lock();
+        self.check_streams(&open, bin)?;
         let file = match self.usable_file(&mut open, keyspace, bin)? {
             Some(file) => file,
-            None => self.make_blob_file(keyspace, bin)?,
+            None => {
+                self.close_oldest(&mut open, bin)?;
+                self.make_blob_file(keyspace, bin)?
+            }
         };
         // From here on only the stream's end, or a sealing, takes it from there.
         open.by_bin.remove(&(keyspace, bin));
