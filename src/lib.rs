@@ -39,9 +39,9 @@ struct Readme;
 pub use patina_codecs::Kind;
 pub use patina_objects::{
     Access, AppliesTo, Budget, BudgetPlace, BudgetReport, BudgetStatus, Clock, DEFAULT_TENANT, ErrorKind,
-    Explanation, Forecast, HistoryRow, ListFilter, ManualClock, Object, ObjectId, ObjectInfo, ObjectStore,
-    PlannedMove, Policy, Protection, PutOptions, Reason, SchedulerOptions, SchedulerStatus, Stage,
-    StoreOptions, Sum, TickOptions, TickReport, Timestamp, Totals, days,
+    Explanation, Forecast, HistoryRow, ListFilter, ManualClock, Object, ObjectId, ObjectInfo, ObjectReader,
+    ObjectStore, PlannedMove, Policy, Protection, PutOptions, Reason, SchedulerOptions, SchedulerStatus,
+    Stage, StoreOptions, Sum, TickOptions, TickReport, Timestamp, Totals, days,
 };
 pub use patina_query::{Session, SessionOptions, Value};
 pub use patina_storage::{Db, Durability, Keyspace, MemVfs, Options, Snapshot, StdVfs, Vfs, WriteBatch};

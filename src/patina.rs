@@ -1,12 +1,14 @@
 //! The handle on an open database.
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use patina_objects::{
-    DEFAULT_TENANT, HistoryRow, ListFilter, Object, ObjectId, ObjectInfo, ObjectStore, PlannedMove, Policy,
-    PutOptions, Scheduler, SchedulerOptions, SchedulerStatus, TickOptions, TickReport, Timestamp,
+    DEFAULT_TENANT, HistoryRow, ListFilter, Object, ObjectId, ObjectInfo, ObjectReader, ObjectStore,
+    PlannedMove, Policy, PutOptions, Scheduler, SchedulerOptions, SchedulerStatus, TickOptions, TickReport,
+    Timestamp,
 };
 use patina_query::{Session, SessionOptions};
 use patina_storage::{CheckpointReport, Db, Keyspace, KeyspaceOptions, VerifyReport};
@@ -108,6 +110,24 @@ impl Patina {
         Ok(self.store.put(name, bytes, options)?)
     }
 
+    /// Stores an object that a reader gives: written once, never in memory as a whole.
+    ///
+    /// ```
+    /// use patinadb::PutOptions;
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = patinadb::Patina::open(dir.path())?;
+    /// let mut source = &b"from a file or a socket"[..];
+    /// db.put_reader("a.txt", &mut source, &PutOptions::default())?;
+    /// assert_eq!(db.stat("a.txt")?.size, 23);
+    /// # Ok::<(), patinadb::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Patina::put_with`], and the reader's; then nothing is stored.
+    pub fn put_reader(&self, name: &str, reader: &mut dyn Read, options: &PutOptions) -> Result<ObjectId> {
+        Ok(self.store.put_reader(name, reader, options)?)
+    }
+
     /// Stores many objects with one sync at the end. Each appears as a whole; when the call fails, those before the
     /// failing one are there.
     ///
@@ -146,6 +166,24 @@ impl Patina {
     /// No object of that name, one that was purged, damaged bytes.
     pub fn get(&self, name: &str) -> Result<Object> {
         Ok(self.store.get(DEFAULT_TENANT, name)?)
+    }
+
+    /// As [`Patina::get`], as a reader: piece by piece and from any place, never in memory as a whole.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let db = patinadb::Patina::open(dir.path())?;
+    /// # db.put("a.txt", b"first")?;
+    /// let mut reader = db.get_reader("a.txt")?;
+    /// assert_eq!(&reader.read_range(1..3)?[..], b"ir");
+    /// std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Patina::get`]; damage may show only where it is read.
+    pub fn get_reader(&self, name: &str) -> Result<ObjectReader> {
+        Ok(self.store.get_reader(DEFAULT_TENANT, name)?)
     }
 
     /// Everything known about an object, without reading its bytes.

@@ -52,6 +52,12 @@ impl Error {
         Self::new(ErrorKind::Corruption, message)
     }
 
+    /// What is to be stored cannot be had.
+    pub(crate) fn reader(source: std::io::Error) -> Self {
+        let message = format!("what is to be stored cannot be read: {source}; nothing was stored");
+        Self::new(ErrorKind::Storage(patina_storage::ErrorKind::Io), message)
+    }
+
     pub(crate) fn no_object(tenant: &str, name: &str) -> Self {
         let place =
             if tenant == crate::DEFAULT_TENANT { String::new() } else { format!(" of tenant '{tenant}'") };

@@ -83,6 +83,6 @@ pub use model::{
 pub use patina_codecs::{Kind, Limits, MediaType, Params, Registry};
 pub use policy::{AppliesTo, Policy};
 pub use scheduler::{Scheduler, SchedulerOptions, SchedulerStatus};
-pub use store::{History, MendReport, ObjectStore, Objects};
+pub use store::{History, MendReport, ObjectReader, ObjectStore, Objects};
 pub use transform::{CodecTransform, Transform};
 pub use types::{Hold, HoldId, ObjectId, Reason, Stage};

@@ -15,6 +15,7 @@ mod policies;
 mod put;
 mod read;
 mod restore;
+mod stream;
 mod totals;
 mod touch;
 
@@ -22,6 +23,7 @@ pub use history::History;
 pub use list::Objects;
 pub use mend::MendReport;
 pub(crate) use put::{check_tenant, compression_of};
+pub use stream::ObjectReader;
 
 use crate::budget::Budgets;
 use crate::clock::{Clock, Timestamp};

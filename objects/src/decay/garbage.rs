@@ -1,7 +1,8 @@
 //! Freeing the bytes of blob files that are mostly garbage.
 //!
 //! Overwriting, deleting and degrading leave garbage behind in files that also hold what is still wanted. A file of which
-//! more than half is garbage is compacted with an owner that keeps everything: storage carries what is live to other files.
+//! more than half is garbage is compacted with an owner that keeps everything: storage carries what is live to other files. Small files
+//! of one bin, as many short sessions leave them, are merged.
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -12,6 +13,7 @@ use std::sync::atomic::Ordering;
 
 /// Compacts what is worth it. `moved`: objects that the round moved.
 pub(super) fn collect(inner: &Inner, now: Timestamp, moved: u64) -> Result<()> {
+    inner.db.merge_blob_files(&inner.spaces.contents)?;
     let made = inner.garbage_made.swap(false, Ordering::Relaxed);
     if !made && moved == 0 {
         return Ok(());
@@ -24,11 +26,7 @@ fn compact_files(inner: &Inner, now: Timestamp) -> Result<()> {
     let contents = &inner.spaces.contents;
     let keeper = Keeper { inner, now };
     for file in inner.db.blob_files(contents)?.iter().filter(|file| is_mostly_garbage(file)) {
-        match inner.db.compact_bin(contents, file.id, &keeper).map_err(Error::from) {
-            // Whoever reads the damaged bytes is told; moving the others must wait for a repair.
-            Err(error) if error.is_damage() => {}
-            done => drop(done?),
-        }
+        inner.db.compact_bin(contents, file.id, &keeper)?;
     }
     Ok(())
 }
@@ -47,9 +45,13 @@ impl Keeper<'_> {
         let Some(content) = ContentHash::from_slice(&record.key) else { return Ok(record.bin) };
         let mut due_ms = u64::MAX;
         for id in self.inner.referrers(record.snapshot(), content)? {
-            let row = self.inner.row(Some(record.snapshot()), id)?;
-            due_ms =
-                row.and_then(|found| found.row.due_ms).map_or(due_ms, |row_due_ms| due_ms.min(row_due_ms));
+            let row = match self.inner.row(Some(record.snapshot()), id) {
+                // When its object falls due nobody can tell; that is no matter of the others.
+                Err(error) if error.is_damage() => continue,
+                found => found?,
+            };
+            let row_due_ms = row.and_then(|found| found.row.due_ms);
+            due_ms = due_ms.min(row_due_ms.unwrap_or(u64::MAX));
         }
         Ok(Bin::for_due(record.bin.class, self.now.0, due_ms))
     }

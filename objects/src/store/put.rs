@@ -2,7 +2,7 @@
 //!
 //! The bytes go to a blob file first, where nobody can see them; the batch that follows makes the object appear whole
 //! or not at all. A content that is there already is not stored again: the batch then requires the version of its key,
-//! so that it cannot vanish in between.
+//! so that it cannot vanish in between. What comes from a reader is in [`super::stream`].
 
 use super::{Inner, ObjectStore, Versioned, retry};
 use crate::clock::Timestamp;
@@ -16,12 +16,14 @@ use crate::transform::Transform;
 use crate::types::{ContentHash, ObjectId, Reason, Stage};
 use bytes::Bytes;
 use patina_codecs::{HEAD_BYTES_MAX, Kind, MediaType};
-use patina_storage::{Bin, Compression, PendingBlob, Snapshot, WriteBatch};
+use patina_storage::{Bin, BlobWriter, Compression, PendingBlob, Snapshot, WriteBatch};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 const NAME_BYTES_MAX: usize = 4096;
 const TENANT_BYTES_MAX: usize = 128;
+/// What is read at once of a content that is only looked at.
+const PIECE_BYTES: u64 = 256 << 10;
 
 impl ObjectStore {
     /// Stores bytes under a name, durably. A name that is taken gets a new generation: the same object, hot again.
@@ -54,19 +56,54 @@ impl ObjectStore {
 }
 
 /// What a put knows before it looks at the store.
-struct Incoming<'a> {
+pub(super) struct Incoming<'a> {
     name: &'a str,
-    bytes: &'a [u8],
+    size: u64,
     options: &'a PutOptions,
     media: MediaType,
     content: ContentHash,
     rate: f64,
 }
 
+/// Where the bytes of a put are.
+pub(super) enum Body<'a> {
+    Memory(&'a [u8]),
+    /// In a bin already, but for the end.
+    Streamed(BlobWriter),
+    /// In a bin, by this attempt or by one before.
+    Appended(PendingBlob),
+    /// They could not be appended.
+    Lost,
+}
+
+impl Body<'_> {
+    /// The bytes in their bin, appended if they are not.
+    fn append(
+        &mut self,
+        key: ContentHash,
+        from_memory: impl FnOnce(&[u8]) -> patina_storage::Result<PendingBlob>,
+    ) -> Result<&PendingBlob> {
+        let blob = match std::mem::replace(self, Self::Lost) {
+            Self::Memory(bytes) => from_memory(bytes)?,
+            Self::Streamed(writer) => writer.finish(&key.0)?,
+            Self::Appended(blob) => blob,
+            Self::Lost => {
+                return Err(Error::invalid("the bytes of this put were not stored; put them again"));
+            }
+        };
+        *self = Self::Appended(blob);
+        match self {
+            Self::Appended(blob) => Ok(blob),
+            _ => Err(Error::invalid("the bytes of this put were not stored; put them again")),
+        }
+    }
+}
+
 impl<'a> Incoming<'a> {
-    fn new(
+    /// Of bytes that are in memory, or the beginning of a stream.
+    pub(super) fn new(
         name: &'a str,
-        bytes: &'a [u8],
+        bytes: &[u8],
         options: &'a PutOptions,
         transform: &dyn Transform,
     ) -> Result<Self> {
@@ -77,24 +114,57 @@ impl<'a> Incoming<'a> {
             Some(mime) => MediaType::from_mime(mime),
             None => transform.detect(bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes), name),
         };
-        Ok(Self { name, bytes, options, media, content: ContentHash::of(bytes), rate })
+        let (size, content) = (bytes.len() as u64, ContentHash::of(bytes));
+        Ok(Self { name, size, options, media, content, rate })
+    }
+
+    /// The same once the whole stream has passed.
+    pub(super) fn streamed(self, size: u64, content: ContentHash) -> Self {
+        Self { size, content, ..self }
+    }
+
+    /// The bin of its content, and how hard that is compressed there.
+    fn home(&self, row: &ObjectRow, now: Timestamp) -> (Bin, Compression) {
+        let bin = Bin::for_due(Stage::Hot.number(), now.0, row.due_ms.unwrap_or(u64::MAX));
+        (bin, compression_of(self.media.kind, &self.media.mime, Compression::Dense))
     }
 }
 
 impl Inner {
     fn put(&self, name: &str, bytes: &[u8], options: &PutOptions) -> Result<ObjectId> {
         let incoming = Incoming::new(name, bytes, options, self.options.transform.as_ref())?;
+        self.put_incoming(&incoming, Body::Memory(bytes))
+    }
+
+    pub(super) fn put_incoming(&self, incoming: &Incoming<'_>, mut body: Body<'_>) -> Result<ObjectId> {
         if self.spaces.contents.blob_ref(&incoming.content.0)?.is_none() {
-            self.check_room(&options.tenant, bytes.len() as u64)?;
+            self.check_room(&incoming.options.tenant, incoming.size)?;
         }
-        let mut appended = None;
-        let id = retry(|| self.try_put(&incoming, &mut appended))?;
+        let id = retry(|| self.try_put(incoming, &mut body))?;
         self.touches.forget(id);
         Ok(id)
     }
 
-    /// One attempt. `appended` keeps the blob for the next one.
-    fn try_put(&self, incoming: &Incoming<'_>, appended: &mut Option<PendingBlob>) -> Result<ObjectId> {
+    /// A writer for a content of which `incoming` has the beginning. Refuses now what the commit would refuse at the end.
+    pub(super) fn writer_for(&self, incoming: &Incoming<'_>) -> Result<BlobWriter> {
+        let now = self.now();
+        let policies = self.policies.read();
+        let policy = self.policy_for(&policies, incoming)?;
+        check_window(incoming.options.keep_original, &policy)?;
+        let snapshot = self.db.snapshot();
+        if let Some(id) = self.id_of(&snapshot, &incoming.options.tenant, incoming.name)?
+            && let Some(before) = self.row(Some(&snapshot), id)?
+        {
+            refuse_held(&before.row, now, "overwritten")?;
+        }
+        let mut row = new_row(incoming, &policy, None, now);
+        self.schedule(&mut row, &policies, now);
+        let (bin, compression) = incoming.home(&row, now);
+        Ok(self.db.blob_writer(&self.spaces.contents, bin, compression))
+    }
+
+    /// One attempt. `body` keeps the blob for the next one.
+    fn try_put(&self, incoming: &Incoming<'_>, body: &mut Body<'_>) -> Result<ObjectId> {
         let now = self.now();
         let policies = self.policies.read();
         let policy = self.policy_for(&policies, incoming)?;
@@ -116,7 +186,7 @@ impl Inner {
         self.schedule(&mut after, &policies, now);
 
         let mut batch = self.db.batch();
-        let (stored, healed) = self.put_content(&mut batch, &snapshot, incoming, &after, appended, now)?;
+        let (stored, healed) = self.put_content(&mut batch, &snapshot, incoming, &after, body, now)?;
         after.stored = stored;
         self.put_row(&mut batch, id, before, &after);
         self.link(&mut batch, &snapshot, id, before, incoming)?;
@@ -143,7 +213,7 @@ impl Inner {
                 tenant: &incoming.options.tenant,
                 name: incoming.name,
                 kind: incoming.media.kind,
-                size_bytes: incoming.bytes.len() as u64,
+                size_bytes: incoming.size,
             })),
         }
     }
@@ -156,7 +226,7 @@ impl Inner {
         snapshot: &Snapshot,
         incoming: &Incoming<'_>,
         row: &ObjectRow,
-        appended: &mut Option<PendingBlob>,
+        body: &mut Body<'_>,
         now: Timestamp,
     ) -> Result<(u64, bool)> {
         let contents = &self.spaces.contents;
@@ -165,24 +235,28 @@ impl Inner {
         match &found {
             Some((blob, seqno)) => {
                 batch.require_version(contents, key.to_vec(), *seqno);
-                match snapshot.get(contents, &key).map_err(Error::from) {
+                match self.check_readable(snapshot, incoming.content) {
                     Err(error) if error.is_damage() => {}
                     read => return read.map(|_| (blob.stored_len, false)),
                 }
             }
             None => batch.require_absent(contents, key.to_vec()),
         }
-        let blob = match appended {
-            Some(blob) => &*blob,
-            None => {
-                let bin = Bin::for_due(Stage::Hot.number(), now.0, row.due_ms.unwrap_or(u64::MAX));
-                let compression =
-                    compression_of(incoming.media.kind, &incoming.media.mime, Compression::Dense);
-                &*appended.insert(self.db.append_blob(contents, bin, &key, incoming.bytes, compression)?)
-            }
-        };
+        let (bin, compression) = incoming.home(row, now);
+        let blob = body
+            .append(incoming.content, |bytes| self.db.append_blob(contents, bin, &key, bytes, compression))?;
         batch.put_blob(contents, key.to_vec(), blob);
         Ok((blob.blob_ref().stored_len, found.is_some()))
+    }
+
+    /// Reads a content in pieces, to see whether it can be read; `false` if there is none.
+    pub(super) fn check_readable(&self, snapshot: &Snapshot, content: ContentHash) -> Result<bool> {
+        let Some(mut reader) = snapshot.reader(&self.spaces.contents, &content.0)? else { return Ok(false) };
+        let mut at = 0;
+        while at < reader.len() {
+            at += reader.read_range(at..at.saturating_add(PIECE_BYTES))?.len() as u64;
+        }
+        Ok(true)
     }
 
     /// Lets the other objects that refer to a content, whose damaged bytes were stored anew, be tried again.
@@ -248,7 +322,7 @@ fn new_row(
     before: Option<&ObjectRow>,
     now: Timestamp,
 ) -> ObjectRow {
-    let size = incoming.bytes.len() as u64;
+    let size = incoming.size;
     let mut holds_made = before.map_or(0, |row| row.holds_made);
     let by_policy = policy.legal_hold.then(|| format!("policy '{}'", policy.name));
     let reasons = by_policy.into_iter().chain(incoming.options.hold.clone());

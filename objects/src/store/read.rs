@@ -67,7 +67,7 @@ impl ObjectStore {
 }
 
 impl Inner {
-    fn bytes_of(&self, snapshot: &Snapshot, id: ObjectId, row: &ObjectRow) -> Result<Bytes> {
+    pub(super) fn bytes_of(&self, snapshot: &Snapshot, id: ObjectId, row: &ObjectRow) -> Result<Bytes> {
         let name = &row.name;
         match row.stage() {
             Stage::Purged => Err(Error::new(
@@ -90,7 +90,7 @@ impl Inner {
     }
 
     /// Leaves a mark; writes the marks out when there are too many, and takes this one back if that cannot be done.
-    fn note_read(&self, id: ObjectId, row: &ObjectRow, access: Access) -> Result<()> {
+    pub(super) fn note_read(&self, id: ObjectId, row: &ObjectRow, access: Access) -> Result<()> {
         let policy = self.policies.read().of(&row.policy, row.kind());
         let weight = match access {
             Access::Read => 1.0,

@@ -47,7 +47,7 @@ impl Inner {
         let own = row.content().filter(|_| row.is_original());
         let original = own.or_else(|| row.original()).ok_or_else(|| not_kept(row))?;
         // Bytes that cannot be read are no reason to give the degraded ones up.
-        if snapshot.get(&self.spaces.contents, &original.0)?.is_none() {
+        if !self.check_readable(&snapshot, original)? {
             return Err(Error::corruption(format!(
                 "the kept original of '{name}' is missing; it stays as it is"
             )));

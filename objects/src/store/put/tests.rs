@@ -22,10 +22,11 @@ fn a_content_that_goes_before_the_commit_makes_the_put_read_again() {
     put(&store, "a");
     let (inner, options) = (&store.inner, PutOptions::default());
     let incoming = Incoming::new("b", b"the bytes", &options, &CodecTransform::default()).unwrap();
-    let (snapshot, mut batch, mut appended) = (inner.db.snapshot(), inner.db.batch(), None);
+    let (snapshot, mut batch) = (inner.db.snapshot(), inner.db.batch());
+    let mut body = Body::Memory(b"the bytes");
     let row = ObjectRow::default();
-    inner.put_content(&mut batch, &snapshot, &incoming, &row, &mut appended, Timestamp(1)).unwrap();
-    assert!(appended.is_none(), "the content is shared");
+    inner.put_content(&mut batch, &snapshot, &incoming, &row, &mut body, Timestamp(1)).unwrap();
+    assert!(matches!(body, Body::Memory(_)), "the content is shared");
     batch.put(&inner.spaces.refs, keys::reference(incoming.content, ObjectId(2)), Vec::new());
     store.delete("default", "a").unwrap();
     assert!(inner.commit(batch, Vec::new()).unwrap_err().is_conflict());
