@@ -20,7 +20,7 @@ struct Keeps;
 impl BinOwner for Keeps {
     type Plan = ();
 
-    fn judge(&self, record: &LiveRecord) -> Result<Judgement<()>> {
+    fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<()>> {
         Ok(Judgement::Keep { bin: record.bin })
     }
 

@@ -271,15 +271,15 @@ struct Owner<'a> {
 impl BinOwner for Owner<'_> {
     type Plan = (ValueId, u8, Seqno);
 
-    fn judge(&self, record: &LiveRecord) -> Result<Judgement<Self::Plan>> {
-        let (id, stage) = read_value(&record.bytes);
+    fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<Self::Plan>> {
+        let (id, stage) = read_value(&record.read()?);
         if stage == STAGE_MAX || (id >> LEN_BITS).wrapping_mul(self.odds) % 7 < 3 {
             return Ok(Judgement::Keep { bin: Bin { due_ms: record.bin.due_ms + 1, ..record.bin } });
         }
         let next = stage + 1;
         let bin = Bin { class: next, due_ms: record.bin.due_ms + 1 };
-        let (key, bytes) = (record.key.clone(), value(id, next).into());
-        let output = NewBlob { key, bytes, bin, compression: Compression::Dense };
+        let (key, value) = (record.key.clone(), NewValue::Bytes(value(id, next).into()));
+        let output = NewBlob { key, value, bin, compression: Compression::Dense };
         Ok(Judgement::Rewrite { outputs: vec![output], plan: (id, next, record.seqno) })
     }
 

@@ -291,13 +291,13 @@ struct Halver {
 impl BinOwner for Halver {
     type Plan = (bytes::Bytes, Seqno);
 
-    fn judge(&self, record: &LiveRecord) -> Result<Judgement<Self::Plan>> {
+    fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<Self::Plan>> {
         if record.bin.class > 0 || record.key.ends_with(b"kept") {
             return Ok(Judgement::Keep { bin: Bin { class: 2, ..record.bin } });
         }
         let half = NewBlob {
             key: record.key.clone(),
-            bytes: record.bytes.slice(..record.bytes.len() / 2),
+            value: record.read()?.slice(..record.blob.len as usize / 2).into(),
             bin: Bin { class: 1, ..record.bin },
             compression: Compression::None,
         };
@@ -440,7 +440,7 @@ struct Carrier;
 impl BinOwner for Carrier {
     type Plan = ();
 
-    fn judge(&self, _: &LiveRecord) -> Result<Judgement<()>> {
+    fn judge(&self, _: &LiveRecord<'_>) -> Result<Judgement<()>> {
         Ok(Judgement::Keep { bin: Bin { class: 1, due_ms: 9 } })
     }
 

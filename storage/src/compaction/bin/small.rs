@@ -63,6 +63,7 @@ impl Db {
     /// # Errors
     /// What the file system refused; what was copied before stays so.
     pub fn merge_blob_files(&self, contents: &Keyspace) -> Result<BinReport> {
+        self.check_own(contents)?;
         let small_bytes = self.inner.options.blob_file_bytes / SMALL_SHARE;
         let mut files = self.inner.blobs().all_current();
         files.retain(|file| {
