@@ -157,6 +157,7 @@ impl Inner {
         {
             refuse_held(&before.row, now, "overwritten")?;
         }
+        self.check_room(&incoming.options.tenant, incoming.size)?;
         let mut row = new_row(incoming, &policy, None, now);
         self.schedule(&mut row, &policies, now);
         let (bin, compression) = incoming.home(&row, now);
