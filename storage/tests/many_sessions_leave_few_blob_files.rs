@@ -1,6 +1,6 @@
 //! Promise: however many short sessions write to a bin, it has few files, and none of its records is copied for ever; and few files are
 //! open at once, those that streams write among them.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use patina_storage::*;
 use std::path::Path;
