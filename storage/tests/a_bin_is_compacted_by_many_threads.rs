@@ -1,6 +1,6 @@
 //! Promise: any number of threads that judge the records of a bin leave the same files as one; a record that cannot be judged stops no
 //! other; a compaction can be ended early; and what each reader sees is the old value or the new one.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use patina_storage::*;
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ fn open(vfs: &MemVfs, threads: usize) -> Result<(Db, Keyspace)> {
 
 fn value(i: usize) -> Vec<u8> {
     let len = if i.is_multiple_of(17) { 300_000 } else { 2000 + 37 * i };
-    (0..len).map(|n| (n * (2 * i + 3) >> 4) as u8).collect()
+    (0..len).map(|n| ((n * (2 * i + 3)) >> 4) as u8).collect()
 }
 
 fn key(i: usize) -> String {
