@@ -1,7 +1,6 @@
 //! Promise: an object of any size is put, read and taken to its next stage in a few MiB of memory. In a file of its own: it counts every
 //! allocation of the process.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "an allocator can only be wrapped by unsafe functions")]
 
 use patina_objects::{
@@ -71,7 +70,6 @@ fn within_bound<T>(what: &str, run: impl FnOnce() -> T) -> T {
     MOST.store(before, Ordering::Relaxed);
     let result = run();
     let taken = MOST.load(Ordering::Relaxed) - before;
-    println!("{what}: {taken} bytes at most");
     assert!(taken <= BOUND, "{what}: {taken} bytes were held at once, of {BOUND}");
     result
 }

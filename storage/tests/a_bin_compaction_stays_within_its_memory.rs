@@ -1,6 +1,5 @@
 //! Promise: what a bin compaction holds in memory at once stays within `Options::transform_bytes_max`, whatever the size of the file, and
 //! what is kept or carried in chunks is never held as a whole. In a file of its own: it counts every allocation of the process.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "an allocator can only be wrapped by unsafe functions")]
 
 use patina_storage::*;
