@@ -8,8 +8,8 @@
 //! - Cold and trace are those of that text ([`crate::text`]), so they are the same with and without warm before them.
 //! - XML entities that a document declares are not expanded, parts are unpacked within limits
 //!   ([`crate::archive::zip`]), nesting is bounded by not recursing.
-//! - A document without text is kept as it is at warm; cold keeps one picture: a scanned PDF's first page, an office
-//!   file's largest.
+//! - A document that says more in pictures than in words is kept as it is at warm. Of one without text cold keeps one picture: a
+//!   scanned PDF's first page, an office file's largest.
 //!
 //! # Example
 //!
@@ -17,7 +17,8 @@
 //!
 //! # Fidelity
 //!
-//! Metric `terms` of the text, times [`TEXT_WORTH`]: what layout and pictures say is not measured.
+//! Metric `terms` of the text, times what of the document its text is: [`TEXT_WORTH`] for the lost layout, and of the rest as many parts as it
+//! has words, where a picture counts [`PICTURE_WORDS`]. 300 words and one picture: 0.9 · 300 / 400 = 0.675.
 
 mod epub;
 mod markup;
@@ -29,11 +30,14 @@ use crate::image;
 use crate::media::{Kind, MediaType};
 use crate::registry::{Codec, Input, Outcome, Refusal};
 use crate::text::TEXT;
+use unicode_segmentation::UnicodeSegmentation;
 
 pub(crate) static DOCUMENT: Document = Document;
 
-/// How much of a document is its text.
+/// What a document without pictures is worth without its layout.
 const TEXT_WORTH: f64 = 0.9;
+/// What a picture says. Coarse, but a deck of pictures must not pass for its few captions.
+const PICTURE_WORDS: f64 = 100.0;
 const MARKDOWN: MediaType = MediaType::known(Kind::Text, "text/markdown");
 /// Of a title or a name in the front matter.
 const FACT_CHARS_MAX: usize = 200;
@@ -64,11 +68,17 @@ impl Codec for Document {
         }
         let text = contents.markdown();
         let lost = contents.lost();
+        let share = contents.share_of_text();
+        if input.depth == Depth::Warm && share < 0.5 {
+            let note = format!("says more in pictures than in words ({lost}): kept as it is");
+            return Ok(Outcome::Keep { note: Some(note) });
+        }
+        let worth = TEXT_WORTH * share;
         if input.depth == Depth::Warm {
             return Ok(Outcome::Bytes {
                 bytes: text.into_bytes(),
                 mime: MARKDOWN.mime.into_owned(),
-                fidelity: TEXT_WORTH,
+                fidelity: worth,
                 metric: "terms",
                 params: String::new(),
                 note: Some(format!("the whole text; {lost}")),
@@ -77,17 +87,10 @@ impl Codec for Document {
         Ok(match TEXT.degrade(&Input { bytes: text.as_bytes(), media: &MARKDOWN, ..*input })? {
             Outcome::Bytes { bytes, mime, fidelity, metric, params, note } => {
                 let note = note.into_iter().chain([lost]).collect::<Vec<_>>().join("; ");
-                Outcome::Bytes {
-                    bytes,
-                    mime,
-                    fidelity: fidelity * TEXT_WORTH,
-                    metric,
-                    params,
-                    note: Some(note),
-                }
+                Outcome::Bytes { bytes, mime, fidelity: fidelity * worth, metric, params, note: Some(note) }
             }
             Outcome::Trace { json, fidelity, metric, note } => {
-                Outcome::Trace { json, fidelity: fidelity * TEXT_WORTH, metric, note }
+                Outcome::Trace { json, fidelity: fidelity * worth, metric, note }
             }
             keep => keep,
         })
@@ -147,6 +150,13 @@ impl Contents {
         if !value.is_empty() && !self.facts.iter().any(|(known, _)| *known == name) {
             self.facts.push((name, crate::trace::cut(&value, FACT_CHARS_MAX)));
         }
+    }
+
+    /// How much of what the document says is in its words, from 0 to 1.
+    fn share_of_text(&self) -> f64 {
+        let words = self.text.unicode_words().count() as f64;
+        let all = words + PICTURE_WORDS * self.pictures as f64;
+        if all > 0.0 { words / all } else { 0.0 }
     }
 
     fn markdown(&self) -> String {

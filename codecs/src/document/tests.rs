@@ -15,8 +15,34 @@ fn to(bytes: &[u8], mime: &str, depth: Depth) -> Degraded {
 fn file_of(parts: &[(&str, &str)]) -> Vec<u8> {
     let mut entries: Vec<(&str, Vec<u8>)> =
         parts.iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect();
-    entries.push(("word/media/image1.png", noise(9000)));
+    entries.push(("word/fonts/font1.odttf", noise(9000)));
     zip_of(&entries)
+}
+
+/// Some words beside a picture.
+fn illustrated(words: usize) -> Vec<u8> {
+    let text: Vec<String> = (0..words).map(|n| format!("word{n}")).collect();
+    let xml = format!(
+        "<w:document><w:body><w:p><w:r><w:t>{}.</w:t></w:r></w:p></w:body></w:document>",
+        text.join(" ")
+    );
+    zip_of(&[("word/document.xml", xml.into_bytes()), ("word/media/image1.png", noise(9000))])
+}
+
+#[test]
+fn pictures_count_among_what_is_lost() {
+    let warm = to(&illustrated(300), DOCX, Depth::Warm);
+    assert!((warm.fidelity - 0.675).abs() < 1e-9, "{}", warm.fidelity);
+    assert!(warm.note.unwrap().contains("1 picture are lost"));
+}
+
+#[test]
+fn a_deck_of_pictures_does_not_pass_for_its_captions() {
+    let warm = to(&illustrated(20), DOCX, Depth::Warm);
+    assert_eq!((&warm.content, warm.fidelity), (&Content::Same, 1.0));
+    assert!(warm.note.unwrap().contains("more in pictures than in words"));
+    let cold = to(&illustrated(20), DOCX, Depth::Cold);
+    assert!(text_of(&cold).contains("word0") && cold.fidelity <= 0.9 * 20.0 / 120.0, "{}", cold.fidelity);
 }
 
 fn text_of(degraded: &Degraded) -> String {
@@ -48,7 +74,7 @@ fn word_keeps_headings_lists_tables_pages_and_what_is_seen() {
         ## On copper\n\nSalt & air turn it green!\n\n- an item\n| a | b |\n\n\n[page 2]\n\nOverleaf.\n";
     assert_eq!(text_of(&warm), expected);
     assert_eq!((warm.media_type.as_str(), warm.fidelity), ("text/markdown", 0.9));
-    assert!(warm.note.unwrap().contains("1 picture are lost"));
+    assert!(warm.note.unwrap().contains("layout is lost"));
     for (bytes, mime) in [(file, DOCX), (expected.as_bytes().to_vec(), "text/markdown")] {
         let trace = trace_of(&bytes, mime);
         assert_eq!((&trace["title"], &trace["author"]), (&"Metals".into(), &"A. Smith".into()));
