@@ -284,7 +284,7 @@ impl Db {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] if the file belongs to another keyspace; corruption; the owner's errors.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the file belongs to another keyspace; corruption; the owner's errors.
     pub fn compact_bin<O: BinOwner>(
         &self,
         contents: &Keyspace,
