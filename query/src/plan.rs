@@ -114,7 +114,8 @@ pub(crate) fn choose(shape: &TableShape, offers: &[Offer], order: &[Order]) -> C
     let scan_cost = best.cost;
     for (number, index) in shape.indexes.iter().enumerate() {
         let Some(mut choice) = with_index(number, index, offers, order) else { continue };
-        if choice.plan.arguments == [Comparison::Equal] {
+        // However many rows are thought to be equal, they are never more than all.
+        if choice.plan.arguments.iter().all(|argument| *argument == Comparison::Equal) {
             choice.cost = choice.cost.min(scan_cost - 0.5);
         }
         if choice.cost < best.cost {

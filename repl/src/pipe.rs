@@ -129,7 +129,7 @@ mod tests {
              a,INTEGER,false,,false\nb,,false,,false\ncsv\n"
         );
         let (_, out, _) = piped(".tables\n");
-        assert!(out.contains("objects,system,23"), "{out}");
+        assert!(out.contains("objects,system,24"), "{out}");
         let (_, out, _) = piped(".help\n.stats\n");
         assert!(out.contains(".quit") && out.contains("objects,2"), "{out}");
     }
