@@ -1,13 +1,16 @@
 //! The one entry: picks the codec, guards it, and judges what it gives.
 //!
 //! The codecs that accept a media type form a chain, safest last ([`crate::registry`]). A codec that
-//! refuses, errs or panics hands over to the next one. After a refusal the chain does not end in the codec
+//! refuses, errs or panics hands over to the next one. Where a type is also a plainer one (JSON, tables by lines and
+//! logs are texts: [`MediaType::plainer`]), the codecs of that one are asked next, so a log with too many records is still
+//! worth its weightiest lines. After a refusal the chain does not end in the codec
 //! that throws bytes away because nobody understands them: a picture that this release cannot decode is
 //! still somebody's picture. So a broken file is kept whole at [`Depth::Warm`] and [`Depth::Cold`], and
 //! only a [`Depth::Trace`], which must have no bytes, describes it from outside.
 //!
-//! Example: a truncated JPEG at `Cold` → `image` refuses ("unexpected end of file") → kept, fidelity 1,
-//! note `image: cannot be decoded: … ; kept as it is`.
+//! Examples: a truncated JPEG at `Cold` → `image` refuses ("unexpected end of file") → kept, fidelity 1,
+//! note `image: cannot be decoded: … ; kept as it is`. JSON nested 200 deep at `Warm` → `json` refuses → `text` gives its
+//! weightiest sentences, note `json: is nested deeper than 127; read as text/plain; 12 of 40 sentences kept`.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -137,21 +140,38 @@ impl Registry {
         let input = Input { bytes, media: &media, depth, params: &params, limits, deadline: &deadline };
         let asked = Asked::of(&input);
         let mut refusals = Vec::new();
-        for codec in self.chain(&media) {
-            let safest = codec.id() == opaque::OPAQUE.id();
-            if safest && depth != Depth::Trace && !refusals.is_empty() {
-                break;
+        let known = self.first_of(&input, &asked, &mut refusals);
+        // A limit that every codec has is no reason to ask another.
+        let is_for_all = asked.len > limits.input_bytes || deadline.is_over();
+        let plainer = media.plainer().filter(|_| known.is_none() && !refusals.is_empty() && !is_for_all);
+        let treated = match &plainer {
+            None => known,
+            Some(plainer) => {
+                refusals.push(format!("read as {}", plainer.mime));
+                self.first_of(&Input { media: plainer, ..input }, &asked, &mut refusals)
             }
-            let answer = if safest { guarded(codec, &input) } else { limited(codec, &input) };
-            match answer.and_then(|outcome| judge(codec, &asked, outcome)) {
-                Ok(mut degraded) => {
-                    degraded.note = joined(&refusals, degraded.note);
-                    return degraded;
-                }
-                Err(refusal) => refusals.push(format!("{}: {refusal}", codec.id())),
+        };
+        let is_described = refusals.is_empty() || depth == Depth::Trace;
+        let treated = treated.or_else(|| {
+            is_described.then(|| treated_by(&opaque::OPAQUE, &input, &asked, &mut refusals)).flatten()
+        });
+        match treated {
+            Some(mut degraded) => {
+                degraded.note = joined(&refusals, degraded.note);
+                degraded
             }
+            None => last_resort(&asked, &refusals),
         }
-        last_resort(&asked, &refusals)
+    }
+
+    /// What the first codec gives that knows the type of the input and does not refuse it; the refusals are told.
+    fn first_of(&self, input: &Input<'_>, asked: &Asked<'_>, refusals: &mut Vec<String>) -> Option<Degraded> {
+        self.knowing(input.media).find_map(|codec| treated_by(codec, input, asked, refusals))
+    }
+
+    /// The codecs for a type, without the one that takes anything.
+    fn knowing<'a>(&'a self, media: &'a MediaType) -> impl Iterator<Item = &'a dyn Codec> {
+        self.chain(media).filter(|codec| codec.id() != opaque::OPAQUE.id())
     }
 
     /// As [`Registry::degrade`], for bytes that are too many to be parsed; see [`degrade_large()`].
@@ -168,9 +188,8 @@ impl Registry {
     ) -> io::Result<Degraded> {
         let media = MediaType::from_mime(media_type);
         let asked = Asked { len, media: &media, depth, limits };
-        let knowing = self.chain(&media).filter(|codec| codec.id() != opaque::OPAQUE.id());
-        let refusals: Vec<String> =
-            knowing.map(|codec| format!("{}: {}", codec.id(), over_limit(len, limits))).collect();
+        let told = |codec: &dyn Codec| format!("{}: {}", codec.id(), over_limit(len, limits));
+        let refusals: Vec<String> = self.knowing(&media).map(told).collect();
         if depth == Depth::Warm && refusals.is_empty() {
             return Ok(kept(&opaque::OPAQUE, &asked, None));
         }
@@ -195,6 +214,24 @@ impl Registry {
             }
             Err(_) => last_resort(&asked, &refusals),
         })
+    }
+}
+
+/// What a codec gives, if it may be used; else it is told why not.
+fn treated_by(
+    codec: &dyn Codec,
+    input: &Input<'_>,
+    asked: &Asked<'_>,
+    refusals: &mut Vec<String>,
+) -> Option<Degraded> {
+    let is_safest = codec.id() == opaque::OPAQUE.id();
+    let answer = if is_safest { guarded(codec, input) } else { limited(codec, input) };
+    match answer.and_then(|outcome| judge(codec, asked, outcome)) {
+        Ok(degraded) => Some(degraded),
+        Err(refusal) => {
+            refusals.push(format!("{}: {refusal}", codec.id()));
+            None
+        }
     }
 }
 

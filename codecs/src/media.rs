@@ -161,6 +161,21 @@ impl MediaType {
         Self { kind: Kind::of_mime(&essence), mime: Cow::Owned(essence.into_owned()) }
     }
 
+    /// What bytes of this type also are, where a codec for that asks less of them: the next safer one after those for this
+    /// type. Summaries that this crate wrote are none: what they say of an original are not the original's words.
+    pub(crate) fn plainer(&self) -> Option<Self> {
+        let is_text = matches!(
+            self.mime.as_ref(),
+            "application/json"
+                | "application/x-ndjson"
+                | "application/geo+json"
+                | "text/x-log"
+                | "text/csv"
+                | "text/tab-separated-values"
+        );
+        is_text.then_some(Self::known(Kind::Text, "text/plain"))
+    }
+
     pub(crate) const fn known(kind: Kind, mime: &'static str) -> Self {
         Self { kind, mime: Cow::Borrowed(mime) }
     }

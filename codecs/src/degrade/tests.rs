@@ -172,3 +172,96 @@ fn what_is_too_large_to_be_parsed_comes_out_as_it_would_in_one_piece() {
         }
     }
 }
+
+/// Sentences inside more arrays than the parser of JSON follows.
+fn deep_json(sentences: usize) -> String {
+    let sentence =
+        |n: usize| format!("\"The harbour number {n} has a lighthouse. Ships of it carry salt.\",\n");
+    let body: String = (0..sentences).map(sentence).collect();
+    format!("{}\n{body}\"Done.\"{}", "[".repeat(200), "]".repeat(200))
+}
+
+#[test]
+fn what_its_codec_refuses_is_treated_as_the_plainer_type_that_it_also_is() {
+    let csv: String = (0..200).map(|n| format!("{n},place number {n} by the sea,{}\n", n * 7)).collect();
+    let few = Limits { rows: 100, ..Limits::default() };
+    let log: String =
+        (0..200).map(|n| format!("2024-05-01T10:00:{:02}Z INFO pump {n} is on\n", n % 60)).collect();
+    let mut broken = deep_json(60).trim_start_matches('[').replacen('\n', "[[\n", 1);
+    broken.truncate(broken.trim_end_matches(']').len());
+    for (text, mime, limits, reason) in [
+        (deep_json(60), "application/json", &Limits::default(), "json: is nested deeper than 127; "),
+        (broken, "application/json", &Limits::default(), "json: cannot be read: "),
+        (csv, "text/csv", &few, "table: has more than 100 rows; "),
+        (log, "text/x-log", &few, "log: has more than 100 records; "),
+    ] {
+        let mut fidelity = 1.0;
+        for depth in [Depth::Warm, Depth::Cold] {
+            let read = degrade(text.as_bytes(), mime, depth, &Params::default(), limits);
+            let note = read.note.unwrap();
+            assert!(note.starts_with(reason) && note.contains("; read as text/plain; "), "{mime}: {note}");
+            assert_eq!((read.codec, read.metric, read.media_type.as_str()), ("text", "terms", "text/plain"));
+            let Content::Bytes(bytes) = read.content else { panic!("{mime} {depth:?} was kept: {note}") };
+            let left = String::from_utf8(bytes).unwrap();
+            let kept_lines = left.lines().filter(|line| !line.starts_with("Further terms: "));
+            assert!(kept_lines.clone().all(|line| text.contains(line)), "{mime}: what stays is verbatim");
+            assert!(read.fidelity < fidelity, "{mime} {depth:?}: {} after {fidelity}", read.fidelity);
+            fidelity = read.fidelity;
+        }
+        let traced = degrade(text.as_bytes(), mime, Depth::Trace, &Params::default(), limits);
+        assert_eq!(traced.codec, "text", "{mime}");
+        assert!(traced.note.unwrap().starts_with(reason));
+    }
+}
+
+#[test]
+fn what_is_no_text_either_is_kept_and_both_reasons_are_told() {
+    let zeros = [b"[".repeat(200), vec![0; 500]].concat();
+    let kept = degrade(&zeros, "application/json", Depth::Cold, &Params::default(), &Limits::default());
+    assert_eq!((kept.content, kept.media_type.as_str()), (Content::Same, "application/json"));
+    let note = "json: is no text; read as text/plain; text: is no text; kept as it is";
+    assert_eq!(kept.note.as_deref(), Some(note));
+    let empty =
+        degrade(&b"[".repeat(500), "application/json", Depth::Cold, &Params::default(), &Limits::default());
+    assert_eq!((empty.content, empty.codec), (Content::Same, "text"));
+    assert!(empty.note.unwrap().contains("no word found"));
+}
+
+#[test]
+fn a_summary_that_cannot_be_read_is_not_taken_for_a_text() {
+    let broken = "no summary. ".repeat(80);
+    for mime in [crate::JSON_MIME, crate::TABLE_MIME, crate::LOG_MIME, crate::WORKBOOK_MIME] {
+        let kept = degrade(broken.as_bytes(), mime, Depth::Cold, &Params::default(), &Limits::default());
+        assert_eq!((kept.content, kept.codec), (Content::Same, "opaque"), "{mime}");
+    }
+}
+
+#[test]
+fn a_codec_that_panics_hands_over_to_the_plainer_reading() {
+    struct Falling;
+    impl Codec for Falling {
+        fn id(&self) -> &'static str {
+            "json"
+        }
+
+        fn version(&self) -> u16 {
+            1
+        }
+
+        fn accepts(&self, media: &MediaType) -> bool {
+            media.kind == Kind::Json
+        }
+
+        fn degrade(&self, _: &Input<'_>) -> Result<Outcome, Refusal> {
+            panic!("too odd")
+        }
+    }
+    let registry = Registry::new().with(std::sync::Arc::new(Falling));
+    let json = deep_json(60);
+    let (params, limits) = (Params::default(), Limits::default());
+    let read = registry.degrade(json.as_bytes(), "application/json", Depth::Warm, &params, &limits);
+    assert_eq!(read.codec, "text");
+    let note = read.note.unwrap();
+    let start = "json: failed inside: too odd; json: is nested deeper than 127; read as text/plain; ";
+    assert!(note.starts_with(start), "{note}");
+}

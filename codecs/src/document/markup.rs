@@ -13,6 +13,7 @@ use crate::registry::{Input, Refusal};
 const HEADING_LEVELS_MAX: usize = 6;
 /// Elements inside each other; real documents have a few dozen.
 const NESTING_MAX: usize = 1000;
+const ONLY_WORDS: &str = ": read as plain text, without headings, lists and tables";
 const EVENTS_BETWEEN_CHECKS: usize = 10_000;
 const HIDDEN: [&str; 5] = ["Fallback", "tracked-changes", "annotation", "delText", "instrText"];
 
@@ -50,8 +51,27 @@ struct Pages {
     is_due: bool,
 }
 
-/// The whole text of a part. O(bytes).
-pub(super) fn text(xml: &str, form: Form, input: &Input<'_>) -> Result<String, Refusal> {
+/// The whole text of a part, or at least its words; `notes` then says why. O(bytes).
+///
+/// # Errors
+/// Only when the time is over.
+pub(super) fn text(
+    xml: &str,
+    form: Form,
+    input: &Input<'_>,
+    notes: &mut Vec<String>,
+) -> Result<String, Refusal> {
+    structured(xml, form, input).or_else(|refusal| {
+        input.deadline.check()?;
+        if !notes.iter().any(|note| note.ends_with(ONLY_WORDS)) {
+            notes.push(format!("{refusal}{ONLY_WORDS}"));
+        }
+        Ok(words(xml, form))
+    })
+}
+
+/// The text with its headings, lists, tables and pages.
+fn structured(xml: &str, form: Form, input: &Input<'_>) -> Result<String, Refusal> {
     let pages = Pages {
         are_rendered: xml.contains("lastRenderedPageBreak") || xml.contains("soft-page-break"),
         now: 1,
@@ -106,6 +126,37 @@ pub(super) fn text(xml: &str, form: Form, input: &Input<'_>) -> Result<String, R
         body.end_paragraph();
     }
     Ok(body.out)
+}
+
+/// What stands between the tags of XML that no parser takes, a paragraph a block: tags are only looked at one by one, so
+/// nothing has to match or to end. O(bytes).
+fn words(xml: &str, form: Form) -> String {
+    let mut out = String::new();
+    let (mut rest, mut inside, mut hidden) = (xml, "", 0usize);
+    while let Some(open) = rest.find('<') {
+        let (text, tagged) = rest.split_at(open);
+        if hidden == 0 && (inside == "t" || form == Form::OpenDocument) {
+            match quick_xml::escape::unescape(text) {
+                Ok(plain) => out.push_str(&plain),
+                Err(_) => out.push_str(text),
+            }
+        }
+        let Some((tag, after)) = tagged.split_once('>') else { break };
+        let tag = tag.trim_start_matches('<');
+        let (is_end, is_empty) = (tag.starts_with('/'), tag.ends_with('/'));
+        let name = tag.trim_matches('/').split_ascii_whitespace().next().unwrap_or_default();
+        let name = name.rsplit(':').next().unwrap_or(name);
+        match name {
+            _ if HIDDEN.contains(&name) && is_end => hidden = hidden.saturating_sub(1),
+            _ if HIDDEN.contains(&name) && !is_empty => hidden += 1,
+            "p" | "h" | "tr" | "table-row" if is_end => out.push_str("\n\n"),
+            "tab" | "br" | "cr" | "s" | "line-break" | "tc" | "table-cell" => out.push(' '),
+            _ => {}
+        }
+        inside = if is_end || is_empty { "" } else { name };
+        rest = after;
+    }
+    out
 }
 
 /// The five entities of XML and characters by number; what a document declares is not expanded.

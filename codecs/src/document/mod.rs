@@ -6,6 +6,8 @@
 //!   word that the reader of the document sees in its body is there. Layout and pictures are lost, and the note says how
 //!   many. Title, author and pages stand in a front matter, which later stages keep.
 //! - Cold and trace are those of that text ([`crate::text`]), so they are the same with and without warm before them.
+//! - A part whose XML no parser takes, or that is nested too deep, is read as plain text: what stands between its tags. The
+//!   note says so. A file that cannot be unpacked is kept.
 //! - XML entities that a document declares are not expanded, parts are unpacked within limits
 //!   ([`crate::archive::zip`]), nesting is bounded by not recursing.
 //! - A document that says more in pictures than in words is kept as it is at warm. Of one without text cold keeps one picture: a
@@ -50,7 +52,7 @@ impl Codec for Document {
     }
 
     fn version(&self) -> u16 {
-        1
+        2
     }
 
     fn accepts(&self, media: &MediaType) -> bool {
@@ -89,7 +91,8 @@ impl Codec for Document {
                 let note = note.into_iter().chain([lost]).collect::<Vec<_>>().join("; ");
                 Outcome::Bytes { bytes, mime, fidelity: fidelity * worth, metric, params, note: Some(note) }
             }
-            Outcome::Trace { json, fidelity, metric, note } => {
+            Outcome::Trace { json, fidelity, metric, .. } => {
+                let note = Some(contents.notes.join("; ")).filter(|note| !note.is_empty());
                 Outcome::Trace { json, fidelity: fidelity * worth, metric, note }
             }
             keep => keep,

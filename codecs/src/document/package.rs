@@ -43,18 +43,18 @@ pub(super) fn read(input: &Input<'_>, form: Form) -> Result<Contents, Refusal> {
         Form::Docx => {
             let name = "word/document.xml";
             let xml = zip.text(name)?.ok_or_else(|| missing(name))?;
-            contents.text = markup::text(&xml, form, input)?;
+            contents.text = markup::text(&xml, form, input, &mut contents.notes)?;
             for notes in ["word/footnotes.xml", "word/endnotes.xml"] {
                 if let Some(xml) = zip.text(notes)? {
-                    contents.text.push_str("\n\n");
-                    contents.text.push_str(markup::text(&xml, form, input)?.trim());
+                    let text = markup::text(&xml, form, input, &mut contents.notes)?;
+                    contents.text.push_str(&format!("\n\n{}", text.trim()));
                 }
             }
         }
         Form::OpenDocument => {
             let name = "content.xml";
             let xml = zip.text(name)?.ok_or_else(|| missing(name))?;
-            contents.text = markup::text(&xml, form, input)?;
+            contents.text = markup::text(&xml, form, input, &mut contents.notes)?;
         }
         Form::Pptx => slides(&mut zip, &names, input, &mut contents)?,
     }
@@ -97,13 +97,13 @@ fn slides(
     for (at, slide) in slides.iter().enumerate() {
         input.deadline.check()?;
         let Some(xml) = zip.text(slide)? else { continue };
-        let text = markup::text(&xml, Form::Pptx, input)?;
+        let text = markup::text(&xml, Form::Pptx, input, &mut contents.notes)?;
         contents.text.push_str(&format!("[slide {}]\n\n{}\n\n", at + 1, text.trim()));
         let targets = zip.text(&relations_of(slide))?.map(|xml| relations(&xml)).unwrap_or_default();
         let notes = targets.iter().find(|(_, target)| target.contains("notesSlide"));
         let notes = notes.map(|(_, target)| format!("ppt/{}", target.trim_start_matches("../")));
         if let Some(xml) = notes.map_or(Ok(None), |notes| zip.text(&notes))? {
-            let text = markup::text(&xml, Form::Pptx, input)?;
+            let text = markup::text(&xml, Form::Pptx, input, &mut contents.notes)?;
             // The number of the slide stands there, too.
             let text = text.trim().trim_end_matches(|c: char| c.is_ascii_digit()).trim_end();
             if !text.is_empty() {

@@ -176,6 +176,28 @@ fn bombs_and_ruins_are_kept_and_say_why() {
     assert!(to(&file_of(&[]), DOCX, Depth::Cold).note.unwrap().contains("has no word/document.xml"));
 }
 
+/// What no parser of XML takes still has its words, in their order; the note says that only those were read.
+#[test]
+fn a_document_whose_structure_is_refused_is_read_as_plain_text() {
+    let words = "<w:p><w:pPr><w:pStyle w:val='Heading1'/></w:pPr><w:r><w:t>On copper</w:t></w:r></w:p>\
+        <w:p><w:r><w:t>Salt &amp; air</w:t><w:tab/><w:t>turn it green.</w:t></w:r>\
+        <w:del><w:r><w:delText>gone</w:delText></w:r></w:del><w:r><w:instrText>PAGE</w:instrText></w:r></w:p>";
+    let deep = format!("<w:document>{}{words}", "<w:sdt>".repeat(2000));
+    let crossed = format!("<w:document><w:body>{words}</w:sdt></w:body></w:document>");
+    for (xml, reason) in [(deep, "its XML is nested deeper than 1000"), (crossed, "its XML cannot be read: ")]
+    {
+        let file = file_of(&[("word/document.xml", &xml)]);
+        let warm = to(&file, DOCX, Depth::Warm);
+        assert_eq!(text_of(&warm), "On copper\n\nSalt & air turn it green.\n");
+        let note = warm.note.unwrap();
+        assert!(note.contains(reason) && note.contains("read as plain text, without headings"), "{note}");
+        assert_eq!(warm.fidelity, 0.9);
+        let trace = to(&file, DOCX, Depth::Trace);
+        assert_eq!(trace.codec, "document");
+        assert!(trace.note.unwrap().contains(reason));
+    }
+}
+
 /// A PDF of one page, whose objects are these; written with the table that the format asks for.
 fn pdf_of(content: &[u8], dictionary: &str, resources: &str) -> Vec<u8> {
     let mut out = b"%PDF-1.4\n".to_vec();
