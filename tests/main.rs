@@ -17,6 +17,7 @@ mod controls;
 mod demo;
 mod import_from_other_stores;
 mod kill_during_import_loses_nothing_acknowledged;
+mod large_files_pass_in_pieces;
 mod licences;
 mod readme;
 mod sandbox;

@@ -2,21 +2,22 @@
 //!
 //! A file has the object's name below DIR; a summary, which is not the object, gets `.trace.json` after it. Names that
 //! would lead out of DIR are refused, files that are there are left alone unless told otherwise; the rest goes on, and
-//! the exit status is 1 at the end.
+//! the exit status is 1 at the end. Interrupted, an export leaves whole files only.
 
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use indicatif::ProgressBar;
-use patinadb::{ListFilter, ObjectInfo, Patina, Stage};
+use indicatif::{ProgressBar, ProgressStyle};
+use patinadb::{Access, ListFilter, ObjectInfo, Patina, Stage};
 
 use super::failure::{AlreadyReported, report};
 use super::get::write_file;
+use super::interrupt::Interrupted;
 use super::ls::{literal_prefix, matcher};
 use super::open::Folder;
-use super::output;
+use super::{output, pieces};
 
 const TRACE_SUFFIX: &str = ".trace.json";
 
@@ -47,34 +48,104 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
         name_prefix: Some(literal_prefix(&arguments.glob)),
         ..ListFilter::default()
     };
-    let progress =
-        if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-    let (mut files, mut bytes, mut failed, mut purged) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let mut export = Export {
+        arguments,
+        patina: &patina,
+        interrupted: Interrupted::on_ctrl_c(|| {})?,
+        progress: progress(),
+        outcome: Outcome::default(),
+    };
     for info in patina.list(&filter)? {
         let info = info?;
-        if !matcher.is_match(&info.name) {
-            continue;
+        if matcher.is_match(&info.name) {
+            export.take(&info);
         }
+        if export.interrupted.is_set() {
+            break;
+        }
+    }
+    export.progress.finish_and_clear();
+    let (outcome, interrupted) = (export.outcome, export.interrupted);
+    patina.close()?;
+    finish(arguments, &outcome, interrupted.is_set())
+}
+
+struct Export<'a> {
+    arguments: &'a Arguments,
+    patina: &'a Patina,
+    interrupted: Interrupted,
+    progress: ProgressBar,
+    outcome: Outcome,
+}
+
+#[derive(Default)]
+struct Outcome {
+    files: u64,
+    bytes: u64,
+    failed: u64,
+    purged: u64,
+}
+
+impl Export<'_> {
+    /// Writes one object, or says why not.
+    fn take(&mut self, info: &ObjectInfo) {
         if info.stage == Stage::Purged {
-            purged += 1;
-            continue;
+            self.outcome.purged += 1;
+            return;
         }
-        match export(arguments, &patina, &info) {
-            Ok(written) => {
-                files += 1;
-                bytes += written;
-                progress.set_message(format!("{files} written"));
-                progress.tick();
+        match self.write(info) {
+            Ok(bytes) => {
+                self.outcome.files += 1;
+                self.outcome.bytes += bytes;
+                self.progress.set_message(output::count(self.outcome.files, "file"));
             }
+            // Not a fault of the object.
+            Err(_) if self.interrupted.is_set() => {}
             Err(error) => {
-                failed += 1;
-                progress.suspend(|| report(&format!("{}: {error:#}", output::name(&info.name))));
+                self.outcome.failed += 1;
+                self.progress.suspend(|| report(&format!("{}: {error:#}", output::name(&info.name))));
             }
         }
     }
-    progress.finish_and_clear();
-    patina.close()?;
-    if files + failed + purged == 0 {
+
+    fn write(&self, info: &ObjectInfo) -> Result<u64> {
+        let name = match info.stage {
+            Stage::Trace => format!("{}{TRACE_SUFFIX}", info.name),
+            _ => info.name.clone(),
+        };
+        let path = self.arguments.into.join(relative(&name)?);
+        if !self.arguments.overwrite && path.symlink_metadata().is_ok() {
+            bail!("{} is there already: move it away, or add --overwrite", path.display());
+        }
+        let mut object = self.patina.objects().reader(&info.tenant, &info.name, Access::Unseen)?;
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)
+                .with_context(|| format!("cannot make the folder {}", parent.display()))?;
+        }
+        let mut each = |len| {
+            self.progress.inc(len);
+            pieces::unless(&self.interrupted)
+        };
+        write_file(&path, &mut object, &mut each)?;
+        Ok(object.len())
+    }
+}
+
+/// What was written so far, on a terminal; how much there will be is not known.
+fn progress() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {bytes}, {bytes_per_sec}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn finish(arguments: &Arguments, outcome: &Outcome, interrupted: bool) -> Result<()> {
+    let Outcome { files, bytes, failed, purged } = *outcome;
+    if files + failed + purged == 0 && !interrupted {
         bail!("no object is named like {}: list the names with `patina ls`", arguments.glob);
     }
     let mut out = output::stdout();
@@ -82,26 +153,12 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     if purged > 0 {
         write!(out, "; {} purged, with nothing left to write", output::count(purged, "object"))?;
     }
+    if interrupted {
+        write!(out, "; interrupted: run it again with --overwrite for the rest")?;
+    }
     writeln!(out)?;
     out.flush()?;
-    if failed == 0 { Ok(()) } else { Err(AlreadyReported.into()) }
-}
-
-fn export(arguments: &Arguments, patina: &Patina, info: &ObjectInfo) -> Result<u64> {
-    let name = match info.stage {
-        Stage::Trace => format!("{}{TRACE_SUFFIX}", info.name),
-        _ => info.name.clone(),
-    };
-    let path = arguments.into.join(relative(&name)?);
-    if !arguments.overwrite && path.symlink_metadata().is_ok() {
-        bail!("{} is there already: move it away, or add --overwrite", path.display());
-    }
-    let object = patina.objects().peek(&info.tenant, &info.name)?;
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
-    }
-    write_file(&path, &object.bytes)?;
-    Ok(object.bytes.len() as u64)
+    if failed == 0 && !interrupted { Ok(()) } else { Err(AlreadyReported.into()) }
 }
 
 /// A name as a path that stays below where it is joined to.

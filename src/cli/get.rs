@@ -4,10 +4,17 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use patinadb::ObjectReader;
 
 use super::failure::WrongUsage;
+use super::interrupt::Interrupted;
 use super::open::Folder;
 use super::output;
+use super::pieces::{self, Each};
+use super::progress::Progress;
+
+/// More than this is not shown on a terminal.
+const SHOWN_BYTES_MAX: u64 = 16 << 20;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -25,25 +32,44 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     let patina = folder.open_existing()?;
-    let object = patina.objects().get(&arguments.tenant, &arguments.name)?;
+    let mut object = patina.objects().get_reader(&arguments.tenant, &arguments.name)?;
     match &arguments.output {
-        Some(path) => write_file(path, &object.bytes)?,
-        None => write_stdout(&arguments.name, &object.bytes)?,
+        Some(path) if is_device(path) => write_device(path, &mut object)?,
+        Some(path) => {
+            // Stopped between two pieces: nothing half written is left beside the target.
+            let interrupted = Interrupted::on_ctrl_c(|| {})?;
+            let mut progress = Progress::new("writing");
+            let (mut done, total) = (0, object.len());
+            let mut each = |len| {
+                done += len;
+                progress.at(done, Some(total));
+                pieces::unless(&interrupted)
+            };
+            write_file(path, &mut object, &mut each)?;
+        }
+        None => write_stdout(&arguments.name, &mut object)?,
     }
+    // It holds the database.
+    drop(object);
     Ok(patina.close()?)
 }
 
-fn write_stdout(name: &str, bytes: &[u8]) -> Result<()> {
+fn write_stdout(name: &str, object: &mut ObjectReader) -> Result<()> {
     let stdout = io::stdout();
-    if stdout.is_terminal() && !is_text(bytes) {
-        bail!(WrongUsage(format!(
-            "{} is binary ({}): write it to a file with -o FILE, or pipe it on",
-            output::name(name),
-            output::size(bytes.len() as u64)
-        )));
+    if stdout.is_terminal() {
+        let (shown, size) = (output::name(name), output::size(object.len()));
+        if object.len() > SHOWN_BYTES_MAX {
+            bail!(WrongUsage(format!("{shown} has {size}: write it to a file with -o FILE, or pipe it on")));
+        }
+        if !is_text(&object.read_range(0..object.len())?) {
+            bail!(WrongUsage(format!(
+                "{shown} is binary ({size}): write it to a file with -o FILE, or pipe it on"
+            )));
+        }
     }
     let mut out = stdout.lock();
-    out.write_all(bytes)?;
+    pieces::copy(object, &mut out, &mut |_| Ok(()))
+        .map_err(|failed| failed.said("cannot write to stdout"))?;
     Ok(out.flush()?)
 }
 
@@ -51,18 +77,25 @@ fn is_text(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(|c| c.is_control() && !c.is_whitespace()))
 }
 
-/// Writes beside the target first and renames, so that a failure leaves the file that was there. A device or a
-/// named pipe is written into: renaming would put a file in its place.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+/// A device or a named pipe is written into: renaming would put a file in its place.
+fn is_device(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+fn write_device(path: &Path, object: &mut ObjectReader) -> Result<()> {
+    let failed = || format!("cannot write {}", path.display());
+    let mut device = std::fs::OpenOptions::new().write(true).open(path).with_context(failed)?;
+    pieces::copy(object, &mut device, &mut |_| Ok(())).map_err(|error| error.said(&failed()))
+}
+
+/// Writes beside the target first and renames, so that a failure leaves the file that was there, or none.
+pub fn write_file(path: &Path, object: &mut ObjectReader, each: Each<'_>) -> Result<()> {
+    if is_device(path) {
+        return write_device(path, object);
+    }
+    let failed = || format!("cannot write {}", path.display());
     if path.is_dir() {
         bail!("{} is a folder: name a file in it", path.display());
-    }
-    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return std::fs::OpenOptions::new()
-            .write(true)
-            .open(path)
-            .and_then(|mut device| device.write_all(bytes))
-            .with_context(|| format!("cannot write {}", path.display()));
     }
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
@@ -72,11 +105,9 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = builder
         .tempfile_in(folder)
         .with_context(|| format!("cannot write into {}: choose another place with -o", folder.display()))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    file.persist(path)
-        .map_err(|failed| anyhow!(failed.error).context(format!("cannot write {}", path.display())))?;
+    pieces::copy(object, &mut file, each).map_err(|error| error.said(&failed()))?;
+    file.as_file().sync_all().with_context(failed)?;
+    file.persist(path).map_err(|error| anyhow!(error.error).context(failed()))?;
     Ok(())
 }
 
@@ -90,6 +121,13 @@ fn usual_permissions() -> std::fs::Permissions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reader(bytes: &[u8]) -> ObjectReader {
+        let db =
+            patinadb::Patina::builder().vfs(std::sync::Arc::new(patinadb::MemVfs::new())).open("db").unwrap();
+        db.put("object", bytes).unwrap();
+        db.get_reader("object").unwrap()
+    }
 
     #[test]
     fn text_is_told_from_bytes_that_would_drive_a_terminal() {
@@ -106,11 +144,11 @@ mod tests {
         let path = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         // Opened for both, it does not wait for the other side.
-        let mut reader = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        write_file(&path, b"bytes").unwrap();
+        let mut other_side = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        write_file(&path, &mut reader(b"bytes"), &mut |_| Ok(())).unwrap();
         assert!(path.metadata().unwrap().file_type().is_fifo());
         let mut read = [0; 5];
-        io::Read::read_exact(&mut reader, &mut read).unwrap();
+        io::Read::read_exact(&mut other_side, &mut read).unwrap();
         assert_eq!(&read, b"bytes");
     }
 
@@ -118,11 +156,16 @@ mod tests {
     fn the_file_that_was_there_is_replaced_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
-        for bytes in [&b"first, longer"[..], b"second"] {
-            write_file(&path, bytes).unwrap();
-            assert_eq!(super::super::check::read(&path).unwrap(), bytes);
+        let (mut each, mut stop) = (|_| Ok(()), |_| Err(io::Error::other("interrupted")));
+        let content = || std::fs::read_to_string(&path).unwrap();
+        for bytes in ["first, longer", "second"] {
+            write_file(&path, &mut reader(bytes.as_bytes()), &mut each).unwrap();
+            assert_eq!(content(), bytes);
         }
+        let stopped = write_file(&path, &mut reader(b"third"), &mut stop).unwrap_err();
+        assert_eq!((stopped.to_string().as_str(), content().as_str()), ("interrupted", "second"));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
-        assert!(write_file(folder.path(), b"x").unwrap_err().to_string().contains("is a folder"));
+        let refused = write_file(folder.path(), &mut reader(b"x"), &mut each).unwrap_err();
+        assert!(refused.to_string().contains("is a folder"));
     }
 }

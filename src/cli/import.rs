@@ -4,11 +4,13 @@
 //! that cannot be read or stored is said on stderr, the rest goes on, and the exit status is 1 at the end. Killed or
 //! interrupted, an import leaves whole objects only; running it again goes through all files once more.
 //!
+//! What is too large for a batch is stored by itself while it is read ([`check::open`]).
+//!
 //! With `--from` the paths are other stores ([`foreign`]), whose records become objects in the same way.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::io::{IsTerminal, Write};
+use std::io::{Cursor, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,11 +19,13 @@ use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use patinadb::{ErrorKind, Patina, PutOptions};
 
+use super::check::{Contents, Stream};
 use super::failure::{AlreadyReported, report};
 use super::foreign::{self, Record, Store};
 use super::interrupt::Interrupted;
 use super::open::Folder;
-use super::put::{ObjectOptions, damage_line};
+use super::pieces;
+use super::put::{ObjectOptions, damage_line, put_stream};
 use super::sources::{self, Source};
 use super::{check, output};
 
@@ -63,6 +67,7 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     let interrupted = Interrupted::on_ctrl_c(|| {})?;
     let mut import = Import {
         patina: &patina,
+        interrupted,
         options: arguments.options.to_put_options(),
         verbose: arguments.verbose,
         progress: progress_bar(arguments, folder.path()),
@@ -71,20 +76,21 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
         outcome: Outcome::default(),
     };
     match records {
-        Some(records) => import.take_all(records, &interrupted, Import::load_record)?,
+        Some(records) => import.take_all(records, Import::load_record)?,
         None => {
             let files = sources::walk(&arguments.paths, &arguments.prefix, folder.path());
-            import.take_all(files, &interrupted, Import::load_file)?;
+            import.take_all(files, Import::load_file)?;
         }
     }
     import.progress.finish_and_clear();
-    let outcome = import.outcome;
+    let (outcome, interrupted) = (import.outcome, import.interrupted);
     patina.close()?;
     finish(&outcome, interrupted.is_set())
 }
 
 struct Import<'a> {
     patina: &'a Patina,
+    interrupted: Interrupted,
     options: PutOptions,
     verbose: bool,
     progress: ProgressBar,
@@ -111,13 +117,12 @@ impl Import<'_> {
     fn take_all<T>(
         &mut self,
         all: impl Iterator<Item = Found<T>>,
-        interrupted: &Interrupted,
-        load: impl Fn(&mut Self, T) -> Found<Option<(String, Bytes)>>,
+        load: impl Fn(&mut Self, T) -> Found<Option<(String, Contents)>>,
     ) -> Result<()> {
         for found in all {
             let loaded = found.and_then(|found| load(self, found));
             self.take(loaded)?;
-            if interrupted.is_set() {
+            if self.interrupted.is_set() {
                 break;
             }
         }
@@ -125,11 +130,15 @@ impl Import<'_> {
     }
 
     /// Adds one object to the batch, and stores the batch when it is full.
-    fn take(&mut self, loaded: Found<Option<(String, Bytes)>>) -> Result<()> {
+    fn take(&mut self, loaded: Found<Option<(String, Contents)>>) -> Result<()> {
         match loaded {
-            Ok(Some((name, bytes))) => {
+            Ok(Some((name, Contents::Whole(bytes)))) => {
                 self.batch.bytes += bytes.len() as u64;
-                self.batch.items.push((name, bytes));
+                self.batch.items.push((name, bytes.into()));
+            }
+            Ok(Some((name, Contents::Stream(stream)))) => {
+                self.store_batch()?;
+                self.store_stream(&name, stream)?;
             }
             Ok(None) => {}
             Err(line) => self.fault(&line),
@@ -140,8 +149,8 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn load_file(&mut self, source: Source) -> Found<Option<(String, Bytes)>> {
-        let bytes = check::read(&source.path)?;
+    fn load_file(&mut self, source: Source) -> Found<Option<(String, Contents)>> {
+        let contents = check::open(&source.path)?;
         if !self.is_new(&source.name) {
             let path = source.path.display();
             return Err(format!(
@@ -149,13 +158,13 @@ impl Import<'_> {
                 source.name
             ));
         }
-        Ok(Some((source.name, bytes.into())))
+        Ok(Some((source.name, contents)))
     }
 
-    fn load_record(&mut self, record: Record) -> Found<Option<(String, Bytes)>> {
-        let bytes = record.load()?;
+    fn load_record(&mut self, record: Record) -> Found<Option<(String, Contents)>> {
+        let contents = record.load()?;
         if self.is_new(&record.name) {
-            return Ok(Some((record.name, bytes.into())));
+            return Ok(Some((record.name, contents)));
         }
         // Named by its content, which is stored already.
         if record.is_named_by_content() {
@@ -185,7 +194,11 @@ impl Import<'_> {
             // The object that is refused is the last one that was taken.
             let stored = taken.get() - usize::from(refused.is_some());
             let (done, left) = rest.split_at(stored);
-            done.iter().try_for_each(|(name, bytes)| self.stored(name, bytes))?;
+            for (name, bytes) in done {
+                self.progress.inc(bytes.len() as u64);
+                let damage = check::damage(&mut Cursor::new(bytes))?;
+                self.stored(name, bytes.len() as u64, damage)?;
+            }
             if let (Some(error), Some((name, _))) = (refused, left.first()) {
                 self.fault(&format!("{}: {error}", output::name(name)));
             }
@@ -194,17 +207,41 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn stored(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+    /// Stores one that is too large for a batch.
+    fn store_stream(&mut self, name: &str, stream: Stream) -> Result<()> {
+        let (progress, interrupted) = (&self.progress, &self.interrupted);
+        let mut bytes = 0;
+        let mut each = |len| {
+            bytes += len;
+            progress.inc(len);
+            pieces::unless(interrupted)
+        };
+        let wrong = match put_stream(self.patina, stream, name, &self.options, &mut each) {
+            Ok(Ok(damage)) => return self.stored(name, bytes, damage),
+            // Not a fault of the file.
+            Ok(Err(_)) if self.interrupted.is_set() => return Ok(()),
+            Ok(Err(unread)) => format!("{}: {unread}; left out", output::name(name)),
+            Err(error) if is_refusal(&error) => format!("{}: {error:#}", output::name(name)),
+            Err(error) => return Err(error),
+        };
+        // Another store may have a whole one.
+        self.names.iter_mut().for_each(|names| {
+            names.remove(name);
+        });
+        self.fault(&wrong);
+        Ok(())
+    }
+
+    fn stored(&mut self, name: &str, bytes: u64, damage: Option<&str>) -> Result<()> {
         let shown = output::name(name);
         self.outcome.objects += 1;
-        self.outcome.bytes += bytes.len() as u64;
-        self.progress.inc(bytes.len() as u64);
+        self.outcome.bytes += bytes;
         if self.verbose {
             let mut out = output::stdout();
             writeln!(out, "{shown}")?;
             out.flush()?;
         }
-        if let Some(damage) = check::damage(bytes) {
+        if let Some(damage) = damage {
             self.fault(&damage_line(&shown, damage));
         }
         Ok(())
@@ -213,6 +250,14 @@ impl Import<'_> {
     fn fault(&mut self, line: &str) {
         self.outcome.faults += 1;
         self.progress.suspend(|| report(line));
+    }
+}
+
+/// Whether an object was refused; what else fails ends the import.
+fn is_refusal(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<patinadb::Error>() {
+        Some(patinadb::Error::Objects(error)) => !matches!(error.kind(), ErrorKind::Storage(_)),
+        _ => false,
     }
 }
 

@@ -9,7 +9,8 @@
 //! - a command that only reads never creates a database.
 //!
 //! A database is safe against being killed at any moment, so Ctrl-C needs no handler; the commands that can
-//! say something useful about how far they came ([`import`]) or that can stop a query early ([`sql`]) have one.
+//! say something useful about how far they came ([`import`]), that clear away what they began ([`get`], [`export`]) or
+//! that can stop a query early ([`sql`]) have one.
 
 mod budget;
 mod check;
@@ -30,6 +31,7 @@ mod json;
 mod ls;
 mod open;
 mod output;
+mod pieces;
 mod policy;
 mod progress;
 mod put;

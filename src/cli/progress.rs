@@ -23,18 +23,22 @@ impl Progress {
         Self { bar, shown: false }
     }
 
-    /// So far has it come.
-    pub fn at(&mut self, done: u64, total: u64) {
+    /// So far has it come, of so much if that is known.
+    pub fn at(&mut self, done: u64, total: Option<u64>) {
         if !self.shown && self.bar.elapsed() >= PATIENCE && io::stderr().is_terminal() {
             self.shown = true;
-            if let Ok(style) =
-                ProgressStyle::with_template("{msg} {bar:40} {bytes} of {total_bytes}, {eta} left")
-            {
+            let template = match total {
+                Some(_) => "{msg} {bar:40} {bytes} of {total_bytes}, {eta} left",
+                None => "{spinner} {msg} {bytes}, {bytes_per_sec}",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
                 self.bar.set_style(style);
             }
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        self.bar.set_length(total);
+        if let Some(total) = total {
+            self.bar.set_length(total);
+        }
         self.bar.set_position(done);
     }
 

@@ -1,14 +1,17 @@
 //! `patina put FILE…` and `patina put - --name N`: one object each.
 
 use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use patinadb::{Patina, PutOptions};
+use patinadb::{Access, Patina, PutOptions};
 
+use super::check::{Contents, Stream};
 use super::failure::{self, AlreadyReported, WrongUsage, report};
 use super::open::Folder;
+use super::pieces::{Each, Watched};
+use super::progress::Progress;
 use super::{check, output, sources};
 
 const STDIN: &str = "-";
@@ -72,13 +75,13 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     let mut opened: Option<Patina> = None;
     let mut is_whole = true;
     for (path, name) in arguments.files.iter().zip(&names) {
-        let stored = match read(path) {
-            Ok(bytes) => {
+        let stored = match open(path) {
+            Ok(contents) => {
                 let patina = match &opened {
                     Some(patina) => patina,
                     None => opened.insert(folder.open_or_create()?),
                 };
-                put(patina, &bytes, name, &options)
+                put(patina, contents, name, &options)
             }
             Err(error) => Err(error),
         };
@@ -94,8 +97,8 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     if is_whole { Ok(()) } else { Err(AlreadyReported.into()) }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    if path.as_os_str() == STDIN { read_stdin() } else { check::read(path).map_err(|line| anyhow!(line)) }
+fn open(path: &Path) -> Result<Contents> {
+    if path.as_os_str() == STDIN { open_stdin() } else { check::open(path).map_err(|line| anyhow!(line)) }
 }
 
 /// The name of every file, none of them twice: the second would overwrite the first.
@@ -128,18 +131,53 @@ fn name_of(path: &Path) -> Result<String> {
 }
 
 /// Stores one object and says so; false if it is stored but something is wrong with it.
-fn put(patina: &Patina, bytes: &[u8], name: &str, options: &PutOptions) -> Result<bool> {
-    patina.put_with(name, bytes, options)?;
+fn put(patina: &Patina, contents: Contents, name: &str, options: &PutOptions) -> Result<bool> {
+    let damage = match contents {
+        Contents::Whole(bytes) => {
+            patina.put_with(name, &bytes, options)?;
+            check::damage(&mut io::Cursor::new(bytes))?
+        }
+        Contents::Stream(stream) => {
+            let mut progress = Progress::new("storing");
+            let (mut done, total) = (0, stream.bytes);
+            let mut each = |len| {
+                done += len;
+                progress.at(done, total);
+                Ok(())
+            };
+            put_stream(patina, stream, name, options, &mut each)?
+                .map_err(|unread| anyhow!("{}: {unread}; nothing was changed", output::name(name)))?
+        }
+    };
     let info = patina.objects().stat(&options.tenant, name)?;
     let shown = output::name(name);
     let mut out = output::stdout();
     writeln!(out, "{shown}: object {}, {}, {}", info.id, info.media_type, output::size(info.size))?;
     out.flush()?;
-    let damage = check::damage(bytes);
     if let Some(damage) = damage {
         report(&damage_line(&shown, damage));
     }
     Ok(damage.is_none())
+}
+
+/// Stores what is too large to be held, and gives what is plainly wrong with it; or why it could not be read, and
+/// then nothing was stored.
+pub fn put_stream(
+    patina: &Patina,
+    mut stream: Stream,
+    name: &str,
+    options: &PutOptions,
+    each: Each<'_>,
+) -> Result<Result<Option<&'static str>, String>> {
+    let mut watched = Watched::new(stream.reader.as_mut(), each);
+    match (patina.put_reader(name, &mut watched, options), watched.failed) {
+        (Ok(_), _) => {
+            let mut stored = patina.objects().reader(&options.tenant, name, Access::Unseen)?;
+            Ok(Ok(check::damage(&mut stored)?))
+        }
+        (Err(_), Some(unread)) => Ok(Err(unread)),
+        (Err(error), None) => Err(error.into()),
+    }
 }
 
 /// The line for a picture that was stored but is not whole.
@@ -147,15 +185,9 @@ pub fn damage_line(name: &str, damage: &str) -> String {
     format!("{name} is {damage}: it is stored as it is; put a whole copy under this name to replace it")
 }
 
-fn read_stdin() -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = io::stdin().lock().take(check::FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
-    let read = read.context("cannot read stdin")? as u64;
-    if read > check::FILE_BYTES_MAX {
-        bail!("stdin is longer than 1 GiB, the most one object can hold: split it");
+fn open_stdin() -> Result<Contents> {
+    match check::read_or_stream(io::stdin(), None).context("cannot read stdin")? {
+        Some(contents) => Ok(contents),
+        None => bail!("stdin is empty: there is nothing to store"),
     }
-    if bytes.is_empty() {
-        bail!("stdin is empty: there is nothing to store");
-    }
-    Ok(bytes)
 }

@@ -25,7 +25,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     let mut progress = Progress::new("salvaging");
-    let salvaged = folder.salvage(&arguments.dest, |at| progress.at(at.bytes_done, at.bytes_total))?;
+    let salvaged = folder.salvage(&arguments.dest, |at| progress.at(at.bytes_done, Some(at.bytes_total)))?;
     drop(progress);
     let mut out = output::stdout();
     if arguments.json {

@@ -9,7 +9,7 @@
 //!
 //! An object may be in both (packing leaves the loose copies until they are cleaned up): it comes once, and the
 //! packed copy stands in if the loose one is damaged. Packed objects come in the order of the packs, so these are read
-//! in sequence. Memory: one object; the index is streamed.
+//! in sequence. Memory: one object that is read whole; the index is streamed.
 
 use std::fs;
 use std::path::{Path, PathBuf};

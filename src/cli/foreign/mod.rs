@@ -8,6 +8,7 @@
 mod container;
 mod offset_log;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use flate2::bufread::ZlibDecoder;
 use sha2::{Digest, Sha256};
 
-use super::check::FILE_BYTES_MAX;
+use super::check::{Contents, Stream, WHOLE_BYTES_MAX};
 
 /// Which kind of store an import reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -75,44 +76,89 @@ impl Record {
         self.sha256.is_some()
     }
 
-    /// Reads it from the first of its places that is right.
+    /// Reads it from the first of its places that is right. A large one is a stream instead, which fails at its end if
+    /// it is not what it should be; only to choose between two places is it read more than once.
     ///
     /// # Errors
     /// A line that names the record and what is wrong with it.
-    pub fn load(&self) -> Result<Vec<u8>, String> {
-        if self.bytes > FILE_BYTES_MAX {
-            return Err(format!(
-                "{} is larger than 1 GiB, the most one object can hold; left out",
-                self.name
-            ));
-        }
+    pub fn load(&self) -> Result<Contents, String> {
         if self.bytes == 0 {
             return Err(format!("{} is empty: there is nothing to store; left out", self.name));
         }
         let mut wrong = String::new();
-        for place in &self.places {
-            match self.load_from(place) {
-                Ok(bytes) => return Ok(bytes),
-                Err(why) => wrong = format!("{}: {}: {why}; left out", self.name, place.file.display()),
+        let mut places = self.places.iter().peekable();
+        while let Some(place) = places.next() {
+            match self.load_from(place, places.peek().is_none()) {
+                Ok(contents) => return Ok(contents),
+                Err(why) => wrong = format!("{}: {why}; left out", self.name),
             }
         }
         Err(wrong)
     }
 
-    fn load_from(&self, place: &Place) -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::new();
-        // One byte more than it may have: a stream that goes on is as wrong as one that ends early.
-        let read = place.open().and_then(|reader| reader.take(self.bytes + 1).read_to_end(&mut bytes));
-        read.map_err(|error| format!("at offset {}: {error}", place.offset))?;
-        if bytes.len() as u64 != self.bytes {
-            return Err(format!("it has {} bytes where {} were announced", bytes.len(), self.bytes));
+    fn load_from(&self, place: &Place, is_last: bool) -> io::Result<Contents> {
+        if self.bytes <= WHOLE_BYTES_MAX {
+            let mut bytes = Vec::with_capacity(self.bytes as usize);
+            self.checked(place)?.read_to_end(&mut bytes)?;
+            return Ok(Contents::Whole(bytes));
         }
-        match self.sha256 {
-            Some(hash) if Sha256::digest(&bytes)[..] != hash => {
-                Err("its bytes do not hash to its name: it is damaged".to_owned())
+        if !is_last {
+            io::copy(&mut self.checked(place)?, &mut io::sink())?;
+        }
+        let reader = Box::new(self.checked(place)?);
+        Ok(Contents::Stream(Stream { reader, bytes: Some(self.bytes) }))
+    }
+
+    fn checked(&self, place: &Place) -> io::Result<Checked> {
+        let failed = |error| place.failed(&error);
+        let hash = self.sha256.map(|expected| (Sha256::new(), expected));
+        let reader = place.open().map_err(failed)?;
+        Ok(Checked { place: place.clone(), reader, done: 0, bytes: self.bytes, hash })
+    }
+}
+
+/// A record as it is read: fails where it shows that it is not what was announced, at its end at the latest.
+struct Checked {
+    place: Place,
+    reader: Box<dyn Read>,
+    done: u64,
+    bytes: u64,
+    hash: Option<(Sha256, [u8; 32])>,
+}
+
+impl Checked {
+    fn check(&self, is_end: bool) -> io::Result<()> {
+        let (done, bytes) = (self.done, self.bytes);
+        let is_wrong = |why: String| Err(self.place.failed(&why));
+        if done > bytes {
+            return is_wrong(format!("it has more than the {bytes} bytes that were announced"));
+        }
+        if is_end && done < bytes {
+            return is_wrong(format!("it has {done} bytes where {bytes} were announced"));
+        }
+        match &self.hash {
+            Some((hash, expected)) if is_end && hash.clone().finalize()[..] != *expected => {
+                is_wrong("its bytes do not hash to its name: it is damaged".to_owned())
             }
-            _ => Ok(bytes),
+            _ => Ok(()),
         }
+    }
+}
+
+impl Read for Checked {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = match self.reader.read(buf) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                return Err(self.place.failed(&error));
+            }
+            read => read?,
+        };
+        self.done += len as u64;
+        if let Some((hash, _)) = &mut self.hash {
+            hash.update(buf.get(..len).unwrap_or_default());
+        }
+        self.check(len == 0 && !buf.is_empty())?;
+        Ok(len)
     }
 }
 
@@ -122,6 +168,10 @@ impl Place {
         file.seek(SeekFrom::Start(self.offset))?;
         let stored = BufReader::new(file.take(self.stored));
         Ok(if self.is_zlib { Box::new(ZlibDecoder::new(stored)) } else { Box::new(stored) })
+    }
+
+    fn failed(&self, why: &dyn Display) -> io::Error {
+        io::Error::other(format!("{} at offset {}: {why}", self.file.display(), self.offset))
     }
 }
 
