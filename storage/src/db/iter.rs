@@ -8,21 +8,18 @@
 //! b@5`: forward `b@30` is too new, `b@15` decides, `b@5` is passed over; backward `b@5`, then `b@15` are candidates, `b@30` is too new, and so
 //! `b@15` decided. If a range tombstone that the snapshot may see is newer than the version that decided, there is no such key. Of a key that has many versions only some are walked; then a seek goes past the others.
 
+use super::entry::Entry;
 use super::iterators::{End, Registered};
-use super::read::{after_prefix, blob_file_is_missing, decode_ref};
+use super::read::after_prefix;
 use super::snapshot::Reading;
 use super::{Keyspace, Snapshot};
-use crate::batch::PendingBlob;
 use crate::error::{Error, Result};
 use crate::merge::{MergeIter, sources};
 use crate::ranges::RangeView;
-use crate::types::{BlobRef, KeyspaceId, Kind, Seqno, Tag};
+use crate::types::{KeyspaceId, Tag};
 use bytes::Bytes;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
-
-#[cfg(doc)]
-use crate::ErrorKind;
 
 /// After passing over so many entries one by one, a seek costs less than going on.
 const STEPS_MAX: usize = 16;
@@ -236,7 +233,7 @@ impl Iter {
             }
             let (key, value) = (Bytes::copy_from_slice(key), merged.value());
             merged.next()?;
-            return self.entry(key, tag, value).map(Some);
+            return Entry::of_merge(key, tag, value, || self.reading()).map(Some);
         }
     }
 
@@ -273,7 +270,7 @@ impl Iter {
             let newest = self.newest_going_back(merged, &key)?;
             exclude(&mut self.high, &key);
             if let Some((tag, value)) = newest.filter(|(tag, _)| !self.is_deleted(&key, *tag)) {
-                return self.entry(key, tag, value).map(Some);
+                return Entry::of_merge(key, tag, value, || self.reading()).map(Some);
             }
         }
     }
@@ -297,14 +294,6 @@ impl Iter {
 
     pub(super) fn reading(&self) -> Reading {
         Reading { snapshot: self.snapshot.clone(), inner: self.registered.inner().clone() }
-    }
-
-    fn entry(&self, key: Bytes, tag: Tag, value: Bytes) -> Result<Entry> {
-        let blob = match tag.kind() {
-            Some(Kind::BlobRef) => Some((decode_ref(&value)?, self.reading())),
-            _ => None,
-        };
-        Ok(Entry { key, seqno: tag.seqno(), value, blob })
     }
 
     fn give(&mut self, step: impl FnOnce(&mut Self) -> Result<Option<Entry>>) -> Option<Result<Entry>> {
@@ -337,100 +326,6 @@ impl DoubleEndedIterator for Iter {
 }
 
 impl std::iter::FusedIterator for Iter {}
-
-/// One entry of an [`Iter`].
-///
-/// ```
-/// # use patina_storage::*;
-/// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
-/// let users = db.keyspace("users", KeyspaceOptions::default())?;
-/// let seqno = users.put("alice", "30")?;
-/// let entry = users.range(..).next().unwrap()?;
-/// assert_eq!((entry.key(), entry.seqno()), (&"alice".into(), seqno));
-/// assert_eq!(entry.value()?, "30");
-/// # Ok::<(), Error>(())
-/// ```
-#[derive(Clone)]
-pub struct Entry {
-    key: Bytes,
-    seqno: Seqno,
-    value: Bytes,
-    /// Present if `value` is a blob reference; the snapshot keeps the blob's file.
-    blob: Option<(BlobRef, Reading)>,
-}
-
-impl Entry {
-    /// What a transaction wrote.
-    pub(super) fn of_value(key: Bytes, value: Bytes, seqno: Seqno) -> Self {
-        Self { key, seqno, value, blob: None }
-    }
-
-    /// What a transaction wrote as a blob.
-    pub(super) fn of_blob(blob: &PendingBlob, reading: Reading) -> Self {
-        let (key, value) = (blob.key().clone(), blob.inner.blob.encode().into());
-        Self { key, seqno: reading.snapshot.seqno(), value, blob: Some((blob.inner.blob, reading)) }
-    }
-
-    /// The key.
-    ///
-    /// ```
-    /// # use patina_storage::*;
-    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
-    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
-    /// users.put("alice", "30")?;
-    /// assert_eq!(users.range(..).next().unwrap()?.key(), "alice");
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub fn key(&self) -> &Bytes {
-        &self.key
-    }
-
-    /// The sequence number that wrote it.
-    ///
-    /// ```
-    /// # use patina_storage::*;
-    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
-    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
-    /// let seqno = users.put("alice", "30")?;
-    /// assert_eq!(users.range(..).next().unwrap()?.seqno(), seqno);
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub fn seqno(&self) -> Seqno {
-        self.seqno
-    }
-
-    /// Where the value is, if it is a blob.
-    ///
-    /// ```
-    /// # use patina_storage::*;
-    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
-    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
-    /// users.put("alice", "30")?;
-    /// assert_eq!(users.range(..).next().unwrap()?.blob_ref(), None);
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub fn blob_ref(&self) -> Option<BlobRef> {
-        self.blob.as_ref().map(|(blob, _)| *blob)
-    }
-
-    /// The value; a blob is read, checked and decompressed.
-    ///
-    /// ```
-    /// # use patina_storage::*;
-    /// # let db = Db::open_with(std::sync::Arc::new(MemVfs::new()), "db".as_ref(), Options::default())?;
-    /// # let users = db.keyspace("users", KeyspaceOptions::default())?;
-    /// users.put("alice", "30")?;
-    /// assert_eq!(users.range(..).next().unwrap()?.value()?, "30");
-    /// # Ok::<(), Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`ErrorKind::Corruption`] with file and offset if the bytes are not what was written.
-    pub fn value(&self) -> Result<Bytes> {
-        let Some((_, reading)) = &self.blob else { return Ok(self.value.clone()) };
-        reading.inner.read_blob(&self.key, &self.value)?.ok_or_else(blob_file_is_missing)
-    }
-}
 
 impl Snapshot {
     /// As [`Keyspace::range`], as of the snapshot.

@@ -13,7 +13,7 @@
 //!
 //! Savepoints are positions in a list of what each write replaced; rolling back puts these back, last first.
 
-use super::iter::Entry;
+use super::entry::Entry;
 use super::read::after_prefix;
 use super::snapshot::Reading;
 use super::transaction_iter::TransactionIter;

@@ -5,7 +5,8 @@
 //! meet: what one end keeps may be all that is left for the other.
 
 use super::Keyspace;
-use super::iter::{Entry, Iter};
+use super::entry::Entry;
+use super::iter::Iter;
 use super::transaction::{Change, Transaction};
 use crate::error::Result;
 use bytes::Bytes;
