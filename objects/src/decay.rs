@@ -5,6 +5,8 @@
 //! file it lies in (see [`owner`]); purging and forgetting are plain batches. A natural round then takes the least wanted of
 //! who exceeds a budget (see [`by_budget`]). Last, blob files that are mostly garbage are compacted.
 //!
+//! On a full disk a round does what it has room for, which frees some, and goes on with the rest as long as that helps.
+//!
 //! One round at a time. Reads and writes go on meanwhile, and win: whatever changed under a transition is left alone.
 
 mod by_budget;
@@ -28,7 +30,8 @@ impl ObjectStore {
     /// # Errors
     /// [`crate::ErrorKind::InvalidArgument`] if `now` is before an earlier tick; [`crate::ErrorKind::ClockJump`] if the time is
     /// the clock's and that is under suspicion; storage's, when they are not those of
-    /// single objects: what was moved before such an error stays moved. An object whose own bytes are damaged, or whose
+    /// single objects: what was moved before such an error stays moved. On a full disk all is moved that there is room for
+    /// before the call says so. An object whose own bytes are damaged, or whose
     /// transform fails, is counted in the report and stops nobody else.
     pub fn tick(&self, options: &TickOptions<'_>) -> Result<TickReport> {
         let inner = &*self.inner;
@@ -40,22 +43,33 @@ impl ObjectStore {
         if options.now.is_none() {
             inner.check_clock()?;
         }
-        inner.flush_touches()?;
-        let now = inner.advance_decay_clock(options.now)?;
-        let snapshot = inner.db.snapshot();
-        let mode = if options.force { Mode::Forced { since: snapshot.seqno() } } else { Mode::Natural };
-        let mut round = Round::new(inner, now, mode, options);
-        if options.force {
-            round.forced(&snapshot)?;
-            round.drop_originals()?
-        } else {
-            round.natural()?;
-            round.keep_budgets()?
+        match inner.flush_touches() {
+            // They wait in memory, where they count as well.
+            Err(error) if error.is_no_space() => {}
+            flushed => flushed?,
         }
-        drop(snapshot);
-        garbage::collect(inner, now, round.moved())?;
-        inner.db.sync()?;
-        Ok(round.into_report())
+        let now = inner.advance_decay_clock(options.now)?;
+        let mode =
+            if options.force { Mode::Forced { since: inner.db.snapshot().seqno() } } else { Mode::Natural };
+        let mut round = Round::new(inner, now, mode, options);
+        loop {
+            let moved = round.moved();
+            round.mode = mode;
+            go(&mut round).or_else(|error| round.pass_if_full(error))?;
+            let collected = garbage::collect(inner, now, round.moved());
+            collected.or_else(|error| round.pass_if_full(error))?;
+            if inner.db.stats().is_disk_full {
+                // Logs go with a flush, and storage looks whether there is room again.
+                inner.db.flush().or_else(|error| round.pass_if_full(error.into()))?;
+            }
+            inner.db.sync()?;
+            match round.take_no_space() {
+                None => return Ok(round.into_report()),
+                Some(error) if round.moved() == moved => return Err(error),
+                // What has moved may have made room for the rest.
+                Some(_) => {}
+            }
+        }
     }
 
     /// What [`ObjectStore::tick`] with the same options would move. Writes nothing at all.
@@ -71,5 +85,16 @@ impl ObjectStore {
         let inner = &*self.inner;
         let now = inner.tick_time(options.now)?;
         if options.force { dry_run::forced(inner, now) } else { dry_run::natural(inner, now) }
+    }
+}
+
+/// Moves what is due, or all that may if it is forced.
+fn go(round: &mut Round<'_>) -> Result<()> {
+    if matches!(round.mode, Mode::Forced { .. }) {
+        round.forced()?;
+        round.drop_originals()
+    } else {
+        round.natural()?;
+        round.keep_budgets()
     }
 }

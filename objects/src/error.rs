@@ -81,6 +81,11 @@ impl Error {
         matches!(self.kind, ErrorKind::Corruption | ErrorKind::Storage(patina_storage::ErrorKind::Corruption))
     }
 
+    /// Whether the disk is full.
+    pub(crate) fn is_no_space(&self) -> bool {
+        matches!(self.kind, ErrorKind::Storage(patina_storage::ErrorKind::NoSpace))
+    }
+
     /// For use inside a bin compaction, where storage calls us back.
     pub(crate) fn into_storage(self) -> patina_storage::Error {
         patina_storage::Error::owner(Box::new(self))

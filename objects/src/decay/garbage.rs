@@ -3,6 +3,8 @@
 //! Overwriting, deleting and degrading leave garbage behind in files that also hold what is still wanted. A file of which
 //! more than half is garbage is compacted with an owner that keeps everything: storage carries what is live to other files. Small files
 //! of one bin, as many short sessions leave them, are merged.
+//!
+//! What has the least to be carried goes first: on a full disk a file without anything live makes room for others.
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -13,19 +15,25 @@ use std::sync::atomic::Ordering;
 
 /// Compacts what is worth it. `moved`: objects that the round moved.
 pub(super) fn collect(inner: &Inner, now: Timestamp, moved: u64) -> Result<()> {
-    inner.db.merge_blob_files(&inner.spaces.contents)?;
     let made = inner.garbage_made.swap(false, Ordering::Relaxed);
-    if !made && moved == 0 {
-        return Ok(());
+    if made || moved > 0 {
+        // What an error leaves behind is for the next round.
+        compact_files(inner, now).inspect_err(|_| inner.garbage_made.store(true, Ordering::Relaxed))?;
     }
-    // What an error leaves behind is for the next round.
-    compact_files(inner, now).inspect_err(|_| inner.garbage_made.store(true, Ordering::Relaxed))
+    // It only makes files fewer: nothing to spend a full disk's last room on.
+    if !inner.db.stats().is_disk_full {
+        inner.db.merge_blob_files(&inner.spaces.contents)?;
+    }
+    Ok(())
 }
 
 fn compact_files(inner: &Inner, now: Timestamp) -> Result<()> {
     let contents = &inner.spaces.contents;
     let keeper = Keeper { inner, now };
-    for file in inner.db.blob_files(contents)?.iter().filter(|file| is_mostly_garbage(file)) {
+    let mut files = inner.db.blob_files(contents)?;
+    files.retain(is_mostly_garbage);
+    files.sort_by_key(|file| file.live_bytes);
+    for file in files {
         inner.db.compact_bin(contents, file.id, &keeper)?;
     }
     Ok(())

@@ -52,6 +52,8 @@ struct State {
     again: Vec<ObjectId>,
     /// With the generation that failed.
     failures: Vec<(ObjectId, u64, String)>,
+    /// What a full disk had no room for, the first of it.
+    no_space: Option<Error>,
     task: Task,
 }
 
@@ -77,6 +79,23 @@ impl<'a> Round<'a> {
 
     pub(super) fn moved(&self) -> u64 {
         self.state.lock().report.moved
+    }
+
+    /// A full disk stops what it has no room for, and not what frees space.
+    ///
+    /// # Errors
+    /// Any other.
+    pub(super) fn pass_if_full(&self, error: Error) -> Result<()> {
+        if !error.is_no_space() {
+            return Err(error);
+        }
+        self.state.lock().no_space.get_or_insert(error);
+        Ok(())
+    }
+
+    /// What was passed over since the last call.
+    pub(super) fn take_no_space(&self) -> Option<Error> {
+        self.state.lock().no_space.take()
     }
 
     pub(super) fn into_report(self) -> TickReport {
@@ -206,13 +225,15 @@ impl<'a> Round<'a> {
             }
         }
         let policies = self.inner.policies.read();
-        self.inner.update_rows(&later, |_, row, _| self.rescheduled(row, &policies))?;
+        let rescheduled = self.inner.update_rows(&later, |_, row, _| self.rescheduled(row, &policies));
+        rescheduled.or_else(|error| self.pass_if_full(error))?;
         drop(policies);
         self.compact(files)
     }
 
-    /// Advances every unprotected object that `snapshot` shows.
-    pub(super) fn forced(&self, snapshot: &Snapshot) -> Result<()> {
+    /// Advances every unprotected object.
+    pub(super) fn forced(&self) -> Result<()> {
+        let snapshot = self.inner.db.snapshot();
         let mut chunk = Vec::with_capacity(VISITS_PER_CHUNK);
         for entry in snapshot.range(&self.inner.spaces.objects, ..) {
             chunk.extend(keys::last_number(entry?.key()).map(ObjectId));
@@ -248,7 +269,7 @@ impl<'a> Round<'a> {
             }
         }
         let policies = self.inner.policies.read();
-        self.inner.update_rows(&gaining, |id, row, seqno| {
+        let gained = self.inner.update_rows(&gaining, |id, row, seqno| {
             let policy = policies.of(&row.policy, row.kind());
             match self.inner.subject(id, row, &policy).forced(self.now) {
                 Forced::Gain { progress } if self.may_advance(seqno) => {
@@ -257,7 +278,8 @@ impl<'a> Round<'a> {
                 }
                 _ => false,
             }
-        })?;
+        });
+        gained.or_else(|error| self.pass_if_full(error))?;
         drop(policies);
         self.compact(files)
     }
@@ -366,9 +388,12 @@ impl<'a> Round<'a> {
             if self.is_stopped() {
                 return Ok(());
             }
-            self.inner.db.compact_bin(&self.inner.spaces.contents, file, self)?;
-            self.state.lock().report.files_compacted += 1;
-            self.write_failures()?;
+            match self.inner.db.compact_bin(&self.inner.spaces.contents, file, self) {
+                Ok(_) => self.state.lock().report.files_compacted += 1,
+                // Others may be smaller.
+                Err(error) => self.pass_if_full(error.into())?,
+            }
+            self.write_failures().or_else(|error| self.pass_if_full(error))?;
             self.tell_progress();
         }
         Ok(())

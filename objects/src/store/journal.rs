@@ -140,6 +140,8 @@ impl Inner {
     pub(crate) fn confirm_clock(&self) -> Result<()> {
         let now = self.clock.now();
         let mut batch = self.db.batch();
+        // Decay waits for it, and frees space.
+        batch.use_reserve();
         self.guard.confirm(&mut batch, &self.spaces, now);
         self.db.write(batch, Durability::Buffered)?;
         self.guard.trust(now);
@@ -151,6 +153,8 @@ impl Inner {
         let now = self.tick_time(now)?;
         if now.0 > self.decay_clock_ms.load(Ordering::SeqCst) {
             let mut batch = self.db.batch();
+            // What follows frees space.
+            batch.use_reserve();
             batch.put(&self.spaces.meta, DECAY_CLOCK.to_vec(), now.0.to_be_bytes().to_vec());
             self.db.write(batch, Durability::Buffered)?;
             self.decay_clock_ms.store(now.0, Ordering::SeqCst);

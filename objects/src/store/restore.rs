@@ -90,6 +90,7 @@ impl Inner {
         after.forget_original();
         self.schedule(&mut after, &policies, now);
         let mut batch = self.db.batch();
+        batch.use_reserve();
         self.put_row(&mut batch, id, Some(&before), &after);
         for content in before.row.contents() {
             self.drop_reference(&mut batch, &snapshot, content, id)?;
@@ -114,6 +115,7 @@ impl Inner {
         after.forget_original();
         self.schedule(&mut after, &policies, now);
         let mut batch = self.db.batch();
+        batch.use_reserve();
         self.put_row(&mut batch, id, Some(before), &after);
         for content in before.row.contents().filter(|content| !after.refers_to(*content)) {
             self.drop_reference(&mut batch, snapshot, content, id)?;

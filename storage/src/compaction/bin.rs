@@ -200,7 +200,7 @@ impl From<Bytes> for NewValue {
     }
 }
 
-/// What a bin compaction did.
+/// What a bin compaction did; of one that a full disk made begin again, with the room of `Options::ballast_bytes`, since then.
 ///
 /// ```
 /// # use patina_storage::*;
@@ -305,16 +305,13 @@ impl Db {
                 format!("blob file {file} holds separated values: the database collects its garbage itself");
             return Err(Error::invalid(message));
         }
-        self.inner.seal_if_open(&blob_file)?;
+        self.inner.freeing_space(|| self.inner.seal_if_open(&blob_file))?;
         // Also a file that a stream writes.
         if blob_file.pending() > 0 || !blob_file.is_sealed() {
             return Ok(BinReport { busy: true, ..BinReport::default() });
         }
-        let done = run::run(self, contents, owner, &blob_file);
-        if let Err(error) = &done {
-            // The next try has room.
-            self.inner.release_ballast(error);
-        }
+        // A second run goes on where the first found the disk full.
+        let done = self.inner.freeing_space(|| run::run(self, contents, owner, &blob_file));
         // A keyspace that was dropped meanwhile could not be removed.
         drop(one_at_a_time);
         self.inner.remove_unseen_soon();

@@ -126,7 +126,7 @@ impl Inner {
     }
 
     /// Calls what frees space; if the disk is too full even for that, again without the ballast.
-    pub(super) fn freeing_space<T>(&self, mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    pub(crate) fn freeing_space<T>(&self, mut call: impl FnMut() -> Result<T>) -> Result<T> {
         match call() {
             Err(error) if self.release_ballast(&error) => call(),
             outcome => outcome,
@@ -134,7 +134,7 @@ impl Inner {
     }
 
     /// Gives the ballast up if this is what a full disk says; whether that made room.
-    pub(crate) fn release_ballast(&self, error: &Error) -> bool {
+    pub(super) fn release_ballast(&self, error: &Error) -> bool {
         if error.kind() != ErrorKind::NoSpace {
             return false;
         }

@@ -176,7 +176,15 @@ impl<'a, O: BinOwner> Run<'a, O> {
             match judged {
                 Ok(Judged::Keep(bin)) => self.kept.push((at, bin)),
                 Ok(Judged::Carry(bin)) => self.carried.push((at, bin)),
-                Ok(Judged::Rewrite { outputs, plan }) => plans.push((plan, self.append(at, outputs)?)),
+                Ok(Judged::Rewrite { outputs, plan }) => match self.append(at, outputs) {
+                    Ok(blobs) => plans.push((plan, blobs)),
+                    // On a full disk what has been written must not be in vain: it took the room that there was.
+                    Err(error) if error.kind() == ErrorKind::NoSpace => {
+                        failed = Err(error);
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                },
                 Ok(Judged::Failed) => self.report.failed += 1,
                 Ok(Judged::Cancelled) => self.report.cancelled = true,
                 Err(error) => {
@@ -261,6 +269,9 @@ impl<'a, O: BinOwner> Run<'a, O> {
                 }
                 // It stays, and with it the file.
                 Err(error) if error.kind() == ErrorKind::Corruption => self.report.failed += 1,
+                Err(error) if error.kind() == ErrorKind::NoSpace => {
+                    return self.put_copies(copies).and(Err(error));
+                }
                 Err(error) => return Err(error),
             }
             if bytes >= CARRY_BYTES || copies.len() >= GROUP_RECORDS_MAX {
@@ -278,6 +289,7 @@ impl<'a, O: BinOwner> Run<'a, O> {
             let mut batch = WriteBatch::default();
             batch.require_version(self.contents, key.clone(), seqno);
             batch.put_blob(self.contents, key, &copy);
+            batch.use_reserve();
             match self.db.write(batch, Durability::Buffered) {
                 Ok(_) => self.report.carried += 1,
                 Err(error) if error.kind() == ErrorKind::Conflict => self.report.conflicts += 1,
