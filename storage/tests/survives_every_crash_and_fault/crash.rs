@@ -134,8 +134,17 @@ fn check_files(image: &MemVfs, db: &Db) -> std::result::Result<(), String> {
     let tables: usize = stats.keyspaces.iter().flat_map(|ks| &ks.levels).map(|(tables, _)| tables).sum();
     let manifests = names.iter().filter(|name| name.starts_with("MANIFEST-")).count();
     let found = [count(".sst"), count(".blob"), count(".log"), manifests, names.len()];
-    let ours = [tables, stats.blob_files, 1, 1, tables + stats.blob_files + 3];
-    if found == ours { Ok(()) } else { Err(format!("files are left over: {names:?}; expected {ours:?}")) }
+    let ballast = usize::from(stats.ballast_bytes > 0);
+    let ours = [tables, stats.blob_files, 1, 1, tables + stats.blob_files + 3 + ballast];
+    if found != ours {
+        return Err(format!("files are left over: {names:?}; expected {ours:?}"));
+    }
+    let ballast_bytes = image.bytes(&Path::new(DIR).join("BALLAST")).map_or(0, |bytes| bytes.len() as u64);
+    if ballast_bytes == stats.ballast_bytes {
+        Ok(())
+    } else {
+        Err(format!("the ballast has {ballast_bytes} bytes, not {}", stats.ballast_bytes))
+    }
 }
 
 /// The checkpoint, if it is a database, holds what it should; and it is one if it was acknowledged.
@@ -175,6 +184,8 @@ pub struct Tally {
 pub struct Plan {
     /// Seeded images a call, beside the one of a kill and the least one.
     pub seeds: u64,
+    /// Of so many calls one is tried.
+    pub calls_every: u64,
     /// Of so many images one is also crashed at each call of its opening.
     pub recovery_every: u64,
     /// Only this one, and only this call of its opening.
@@ -195,6 +206,9 @@ pub fn run(workload: &'static str, plan: Plan, failures: &Failures) -> Tally {
         let (tally, history, failures) = (tally.clone(), history.clone(), failures.clone());
         move |vfs: &MemVfs, call: u64| {
             tally.lock().unwrap().calls = call + 1;
+            if plan.only.is_none() && !call.is_multiple_of(plan.calls_every) {
+                return;
+            }
             let ends = [End::Kill, End::Least].into_iter();
             for end in ends.chain((0..plan.seeds).map(|n| End::Seed(seed_of(call, n)))) {
                 let point = Point { call, end };
@@ -219,6 +233,7 @@ pub fn run(workload: &'static str, plan: Plan, failures: &Failures) -> Tally {
     if let Err(error) = script(workload)(&mut run) {
         failures.lock().unwrap().push(format!("{workload}: the script itself failed: {error}"));
     }
+    failures.lock().unwrap().extend(run.wrong.drain(..).map(|what| format!("{workload}: {what}")));
     drop(run);
     Arc::into_inner(tally).map(|tally| tally.into_inner().unwrap()).unwrap_or_default()
 }
@@ -288,7 +303,7 @@ fn try_point(
 }
 
 /// All workloads, or the point that the environment names.
-pub fn run_all(seeds: u64, recovery_every: u64, failures: &Failures) -> Vec<(&'static str, Tally)> {
+pub fn run_all(plan: impl Fn(&str) -> Plan, failures: &Failures) -> Vec<(&'static str, Tally)> {
     let only = std::env::var("PATINA_POINT").ok();
     let parse = |text: &str| {
         let parts: Vec<&str> = text.split('/').collect();
@@ -302,7 +317,7 @@ pub fn run_all(seeds: u64, recovery_every: u64, failures: &Failures) -> Vec<(&'s
     let wanted = WORKLOADS.iter().filter(|(name, _)| only.as_ref().is_none_or(|(only, ..)| only == name));
     let tallies = wanted.map(|(name, _)| {
         let only = only.as_ref().map(|(_, point, second)| (*point, *second));
-        (*name, run(name, Plan { seeds, recovery_every, only }, failures))
+        (*name, run(name, Plan { only, ..plan(name) }, failures))
     });
     tallies.collect()
 }

@@ -2,21 +2,22 @@
 //! again and holds what the script had written after one of its steps: all that was acknowledged, nothing by half, nothing between two
 //! stages; `verify` finds nothing, no file is left over, and it takes writes.
 //!
-//! Every I/O call of every script is such a place. With `PATINA_LONG_TESTS=1` more seeds, more crashes during recovery, and all faults are
-//! tried. Each failure says with which command it alone is tried again.
+//! Every I/O call of every script is such a place; of the largest script each eighth. With `PATINA_LONG_TESTS=1` more seeds, all calls, more crashes during recovery, and all
+//! faults are tried. Each failure says with which command it alone is tried again.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod crash;
 mod fault;
+mod full;
 mod model;
 mod workload;
 
-use crash::{Failures, Tally};
+use crash::{Failures, Plan, Tally};
 use patina_storage::*;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use workload::{Run, WORKLOADS};
+use workload::{FULL, Run, WORKLOADS};
 
 fn is_long() -> bool {
     std::env::var_os("PATINA_LONG_TESTS").is_some()
@@ -32,8 +33,19 @@ fn assert_none(failures: &Failures) {
 #[test]
 fn crashes_at_every_call_lose_nothing() {
     let failures = Failures::default();
-    let (seeds, recovery_every) = if is_long() { (20, 40) } else { (2, 192) };
-    let tallies = crash::run_all(seeds, recovery_every, &failures);
+    let plan = |workload: &str| Plan {
+        seeds: if is_long() { 20 } else { 2 },
+        calls_every: if workload == FULL && !is_long() { 8 } else { 1 },
+        recovery_every: if is_long() {
+            40
+        } else if workload == FULL {
+            96
+        } else {
+            192
+        },
+        only: None,
+    };
+    let tallies = crash::run_all(plan, &failures);
     let mut total = 0;
     for (name, Tally { calls, images, recoveries, recovery_images }) in tallies {
         println!(

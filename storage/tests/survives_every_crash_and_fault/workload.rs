@@ -1,5 +1,6 @@
 //! Scripts: the same calls, in the same order, each time. No thread runs beside them, and the clock stands still.
 
+use crate::full::full;
 use crate::model::{History, State, Values, contents, digest};
 use patina_storage::*;
 use std::path::Path;
@@ -14,7 +15,7 @@ pub fn options() -> Options {
     options_at(ManualClock::new(1_000_000))
 }
 
-fn options_at(clock: ManualClock) -> Options {
+pub fn options_at(clock: ManualClock) -> Options {
     Options {
         memtable_bytes: 4 << 10,
         sealed_memtables_max: 1,
@@ -39,8 +40,11 @@ pub fn open_in(vfs: &MemVfs, dir: &str) -> Result<Db> {
 type Script = fn(&mut Run) -> Result<()>;
 
 /// Name and script.
-pub const WORKLOADS: [(&str, Script); 4] =
-    [("writes", writes), ("blobs", blobs), ("streams", streams), ("keyspaces", keyspaces)];
+pub const WORKLOADS: [(&str, Script); 5] =
+    [("writes", writes), ("blobs", blobs), ("streams", streams), ("keyspaces", keyspaces), (FULL, full)];
+
+/// The one that is too large for all of its calls to be tried in a short run.
+pub const FULL: &str = "full";
 
 pub fn script(name: &str) -> Script {
     WORKLOADS.iter().find(|(other, _)| *other == name).unwrap_or_else(|| panic!("no workload {name}")).1
@@ -65,7 +69,7 @@ pub struct Run {
 const REST_MS: u64 = 5_000;
 
 /// Bytes that do not compress.
-fn noise(seed: u32, len: usize) -> Vec<u8> {
+pub fn noise(seed: u32, len: usize) -> Vec<u8> {
     let mut state = u64::from(seed) * 2 + 1;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -78,11 +82,11 @@ fn values<'a>(state: &'a mut State, keyspace: &str) -> &'a mut Values {
     state.entry(keyspace.to_owned()).or_default()
 }
 
-fn remove(state: &mut State, keyspace: &str, key: &str) {
+pub fn remove(state: &mut State, keyspace: &str, key: &str) {
     values(state, keyspace).remove(key.as_bytes());
 }
 
-fn put(state: &mut State, keyspace: &str, key: &str, value: &[u8]) {
+pub fn put(state: &mut State, keyspace: &str, key: &str, value: &[u8]) {
     values(state, keyspace).insert(key.into(), digest(value));
 }
 
@@ -111,7 +115,7 @@ impl Run {
     }
 
     /// A write: what it changes, and the call that does it.
-    fn write(
+    pub fn write(
         &mut self,
         durability: Durability,
         change: impl FnOnce(&mut State),
@@ -123,7 +127,7 @@ impl Run {
     }
 
     /// What changes no value. If it ends well, all that was acknowledged before is durable.
-    fn tend(&mut self, call: impl FnOnce(&Db) -> Result<()>) -> Result<()> {
+    pub fn tend(&mut self, call: impl FnOnce(&Db) -> Result<()>) -> Result<()> {
         let Some(db) = self.db.clone() else { return Ok(()) };
         let outcome = call(&db);
         if outcome.is_ok() {
@@ -133,7 +137,11 @@ impl Run {
     }
 
     fn open(&mut self) -> Result<()> {
-        let options = options_at(self.clock.clone());
+        self.open_with(options_at)
+    }
+
+    pub fn open_with(&mut self, options: impl FnOnce(ManualClock) -> Options) -> Result<()> {
+        let options = options(self.clock.clone());
         let opened = Db::open_with(Arc::new(self.vfs.clone()), Path::new(DIR), options);
         let opened = opened.map(|db| self.db = Some(db));
         self.judge(opened)?;
@@ -144,6 +152,37 @@ impl Run {
             self.db = None;
         }
         Ok(())
+    }
+
+    /// A put that a full disk refuses. A fault may have made room for it.
+    pub fn refused(
+        &mut self,
+        change: impl FnOnce(&mut State),
+        call: impl FnOnce(&Db) -> Result<()>,
+    ) -> Result<()> {
+        let Some(db) = self.db.clone() else { return Ok(()) };
+        match recorded(&db, &self.history, Durability::Sync, change, || call(&db)) {
+            Err(error) if error.kind() == ErrorKind::NoSpace => Ok(()),
+            outcome => {
+                self.wrong
+                    .extend((outcome.is_ok() && !self.goes_on).then(|| "a full disk took a put".into()));
+                self.judge(outcome)
+            }
+        }
+    }
+
+    /// What the database says of itself, unless a fault may have changed it.
+    pub fn expect(&mut self, what: &str, holds: impl FnOnce(&Stats) -> bool) {
+        if let Some(stats) = self.db.as_ref().filter(|_| !self.goes_on).map(Db::stats)
+            && !holds(&stats)
+        {
+            self.wrong.push(format!("not so: {what}: {stats:?}"));
+        }
+    }
+
+    /// From here on nothing has room but what is freed, until the script ends: an image of the disk is as large as it has to be.
+    pub fn fill_disk(&mut self) {
+        self.vfs.limit_space(Some(self.vfs.used_bytes()));
     }
 
     /// Reads everything. What could not be read is read again: an error must not be remembered as an answer.
@@ -163,7 +202,7 @@ impl Run {
         }
     }
 
-    fn close(&mut self) -> Result<()> {
+    pub fn close(&mut self) -> Result<()> {
         self.look()?;
         let Some(db) = self.db.take() else { return Ok(()) };
         let closed = db.close();
@@ -174,7 +213,7 @@ impl Run {
     }
 
     /// Opens a keyspace for the steps that follow.
-    fn keyspace(&mut self, name: &str, options: KeyspaceOptions) -> Result<Option<Keyspace>> {
+    pub fn keyspace(&mut self, name: &str, options: KeyspaceOptions) -> Result<Option<Keyspace>> {
         let mut made = None;
         let change = |state: &mut State| {
             values(state, name);
@@ -186,7 +225,7 @@ impl Run {
         Ok(made)
     }
 
-    fn put(&mut self, ks: &Option<Keyspace>, name: &str, key: &str, value: &[u8]) -> Result<()> {
+    pub fn put(&mut self, ks: &Option<Keyspace>, name: &str, key: &str, value: &[u8]) -> Result<()> {
         let Some(ks) = ks else { return Ok(()) };
         self.write(
             Durability::Sync,
@@ -435,7 +474,7 @@ fn streams(run: &mut Run) -> Result<()> {
 }
 
 /// Carries everything to another class.
-struct Carrier;
+pub struct Carrier;
 
 impl BinOwner for Carrier {
     type Plan = ();
