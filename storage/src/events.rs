@@ -154,6 +154,15 @@ pub enum Event {
         /// The error.
         message: String,
     },
+    /// A merge met damage, and is tried again after a pause that doubles up to an hour. Merges that do without the damaged table go on.
+    MergePutOff {
+        /// The damaged file, if it is known.
+        file: Option<PathBuf>,
+        /// The error.
+        message: String,
+        /// The pause.
+        pause_us: u64,
+    },
     /// The disk is full: until there is room again, only what frees space is written.
     DiskFull {
         /// Room that was kept for that, and is given up now.

@@ -162,6 +162,7 @@ fn stats_rows(shared: &Shared) -> Result<Vec<Vec<Value>>> {
     add("iterators".to_owned(), whole(stats.iterators as u64));
     add("iterator_bytes".to_owned(), whole(stats.iterator_bytes as u64));
     add("running_merges".to_owned(), whole(stats.running_merges as u64));
+    add("damaged_tables".to_owned(), whole(stats.damaged_tables.len() as u64));
     add("blob_files".to_owned(), whole(stats.blob_files as u64));
     add("read_only".to_owned(), stats.read_only.into());
     for keyspace in &stats.keyspaces {

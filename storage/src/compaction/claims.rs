@@ -9,7 +9,9 @@
 //! Example: while `L2 [c-f]` goes into `L3 [a-g]`, `L2 [h-k]` may go into `L3 [i-m]`, and `L1 [a-b]` into `L2 [a-b]`; but
 //! neither `L1 [d-e]` (it would have to be merged with the claimed table) nor `L2 [g-g]` (it overlaps what is written).
 //!
-//! A merge that failed *rests*: its tables are left alone for a pause that doubles with each failure, while others go on.
+//! A merge that failed *rests*: its tables are left alone for a pause that doubles with each failure, while others go on. If it met damage, only
+//! the damaged table is left alone, for much longer, as no second look mends it: merges of the others go on, and nobody who flushes or
+//! frees space has it tried again.
 
 use super::picker::{Facts, Pick};
 use crate::types::{FileId, KeyspaceId};
@@ -49,8 +51,23 @@ impl Claim {
     }
 }
 
+/// How a merge failed.
+pub(super) struct Failed {
+    pub at_us: u64,
+    /// `None`: it may go the next time.
+    pub damage: Option<Damage>,
+}
+
+/// Bytes on disk are not what was written.
+pub(super) struct Damage {
+    /// The table that they are in, if it is one.
+    pub table: Option<FileId>,
+    pub message: String,
+}
+
 struct Resting {
     claim: Claim,
+    damage: Option<Damage>,
     pause_us: u64,
     until_us: u64,
 }
@@ -65,6 +82,7 @@ pub(crate) struct Claims {
 
 const PAUSE_MIN_US: u64 = 50_000;
 const PAUSE_MAX_US: u64 = 5_000_000;
+const DAMAGE_PAUSE_MAX_US: u64 = 3_600_000_000;
 /// Merges that may rest at once; the one that failed first is forgotten before that.
 const RESTING_MAX: usize = 64;
 
@@ -113,24 +131,40 @@ impl Claims {
         self.next
     }
 
-    /// Ends a merge. If it did what it should, its tables are gone, and with them the reason to rest.
-    pub(super) fn end(&mut self, number: u64, failed_at_us: Option<u64>) {
-        let Some(claim) = self.running.remove(&number) else { return };
+    /// Ends a merge. If it did what it should, its tables are gone, and with them the reason to rest. Else gives for how long it rests.
+    pub(super) fn end(&mut self, number: u64, failed: Option<Failed>) -> Option<u64> {
+        let mut claim = self.running.remove(&number)?;
         let before = self.resting.iter().filter(|resting| resting.claim.shares_a_table_with(&claim));
         let pause_us = before.map(|resting| resting.pause_us * 2).max().unwrap_or(PAUSE_MIN_US);
         self.resting.retain(|resting| !resting.claim.shares_a_table_with(&claim));
-        if let Some(now_us) = failed_at_us {
-            let pause_us = pause_us.min(PAUSE_MAX_US);
-            if self.resting.len() >= RESTING_MAX {
-                self.resting.remove(0);
-            }
-            self.resting.push(Resting { claim, pause_us, until_us: now_us.saturating_add(pause_us) });
+        let Failed { at_us, damage } = failed?;
+        let pause_us = pause_us.min(if damage.is_some() { DAMAGE_PAUSE_MAX_US } else { PAUSE_MAX_US });
+        if let Some(table) =
+            damage.as_ref().and_then(|damage| damage.table).filter(|id| claim.tables.contains(id))
+        {
+            claim.tables = vec![table];
         }
+        if self.resting.len() >= RESTING_MAX {
+            self.resting.remove(0);
+        }
+        self.resting.push(Resting { claim, damage, pause_us, until_us: at_us.saturating_add(pause_us) });
+        Some(pause_us)
     }
 
-    /// Lets all that rests be tried again at once.
+    /// Lets all that rests be tried again at once, but what met damage.
     pub(crate) fn wake(&mut self) {
-        self.resting.clear();
+        self.resting.retain(|resting| resting.damage.is_some());
+    }
+
+    /// The tables in which merges met damage.
+    pub(crate) fn damaged_tables(&self) -> Vec<FileId> {
+        self.resting.iter().filter_map(|resting| resting.damage.as_ref()?.table).collect()
+    }
+
+    /// What keeps merges from going on, if nothing runs and damage is why.
+    pub(crate) fn stopped_by(&self) -> Option<&str> {
+        let mut damages = self.resting.iter().filter_map(|resting| resting.damage.as_ref());
+        damages.next().filter(|_| self.running.is_empty()).map(|damage| &damage.message[..])
     }
 
     /// When the next of those that rest may be tried again.

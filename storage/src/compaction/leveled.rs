@@ -1,11 +1,12 @@
 //! Merging tables: finds what may be merged now, claims it, and has it done.
 
-use super::claims::{Claim, Claims};
+use super::claims::{Claim, Claims, Damage, Failed};
 use super::collect::{collect_all, collect_one};
 use super::job::Job;
 use super::picker::{Limits, Pick, View, pick_range};
 use crate::db::Inner;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::events::Event;
 use crate::manifest::{Edit, TableEdit};
 use crate::sst::Table;
 use crate::types::{FileId, KeyspaceId};
@@ -116,8 +117,18 @@ pub(super) struct Claimed<'a> {
 
 impl Claimed<'_> {
     pub(super) fn end(self, outcome: Result<()>) -> Result<()> {
-        let failed_at_us = outcome.is_err().then(|| self.inner.options.clock.monotonic_us());
-        self.inner.claims.lock().end(self.number, failed_at_us);
+        let inner = self.inner;
+        let failed = outcome.as_ref().err().map(|error| Failed {
+            at_us: inner.options.clock.monotonic_us(),
+            damage: (error.kind() == ErrorKind::Corruption)
+                .then(|| Damage { table: inner.table_of(error), message: error.to_string() }),
+        });
+        let is_damage = failed.as_ref().is_some_and(|failed| failed.damage.is_some());
+        let pause_us = inner.claims.lock().end(self.number, failed);
+        if let (Err(error), Some(pause_us), true) = (&outcome, pause_us, is_damage) {
+            let file = error.location().map(|(path, _)| path.to_owned());
+            inner.events.emit(|| Event::MergePutOff { file, message: error.to_string(), pause_us });
+        }
         outcome
     }
 }

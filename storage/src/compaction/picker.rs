@@ -214,7 +214,9 @@ impl<T: Facts> View<'_, T> {
             if let Some(pick) = pick {
                 return Some((score, pick));
             }
-            top_is_blocked |= level == 0 && !self.claims.takes_from_top(self.keyspace);
+            // One that rests waits for its time, and not for the base level.
+            let waits = level == 0 && !self.claims.takes_from_top(self.keyspace) && !self.top_rests(&shape);
+            top_is_blocked |= waits;
         }
         self.pick_dense(&claimed).map(|pick| (0.0, pick))
     }
@@ -233,6 +235,11 @@ impl<T: Facts> View<'_, T> {
 
     fn pick_top(&self, shape: &Shape, reason: Reason) -> Option<Pick<T>> {
         self.unless_blocked(Pick::of_top(self.levels, shape, reason)?)
+    }
+
+    fn top_rests(&self, shape: &Shape) -> bool {
+        let pick = Pick::of_top(self.levels, shape, Reason::Size);
+        pick.is_some_and(|pick| self.claims.rests(&Claim::of(self.keyspace, &pick), self.now_us))
     }
 
     /// The table of a level whose merge rewrites the fewest bytes of the next level for its own. O(tables · log tables), and for each

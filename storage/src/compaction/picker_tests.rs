@@ -1,9 +1,10 @@
 //! Text cases: a tree, a line a level, and what is picked.
 //!
 //! A table is `id:smallest-largest`, then `*bytes` (10 if absent), `!tombstones` (of 10 entries), `@wall time of the oldest`,
-//! `#newest sequence number`. A line `running 1 2 -> L3` is a merge that runs, `failed …` one that failed just now, `snapshot 7` the oldest
-//! snapshot.
+//! `#newest sequence number`. A line `running 1 2 -> L3` is a merge that runs, `failed …` one that failed just now, `damaged 2: …` one that
+//! found table 2 damaged, `snapshot 7` the oldest snapshot.
 
+use super::super::claims::{Damage, Failed};
 use super::*;
 use bytes::Bytes;
 use std::fmt::Write;
@@ -79,7 +80,14 @@ fn case(text: &str) -> Case {
             "running" => drop(case.claims.begin(Claim::of(KEYSPACE, &merge(&case.levels, rest)))),
             "failed" => {
                 let number = case.claims.begin(Claim::of(KEYSPACE, &merge(&case.levels, rest)));
-                case.claims.end(number, Some(NOW_US));
+                case.claims.end(number, Some(Failed { at_us: NOW_US, damage: None }));
+            }
+            "damaged" => {
+                let (id, rest) = rest.split_once(": ").unwrap();
+                let number = case.claims.begin(Claim::of(KEYSPACE, &merge(&case.levels, rest)));
+                let table = Some(FileId(id.parse().unwrap()));
+                let damage = Some(Damage { table, message: String::new() });
+                case.claims.end(number, Some(Failed { at_us: NOW_US, damage }));
             }
             "snapshot" => case.oldest_snapshot = Some(Seqno(rest.parse().unwrap())),
             _ => {
@@ -219,6 +227,29 @@ fn a_merge_that_failed_rests_while_others_go_on() {
     let twice = format!("{levels}\nfailed 1 -> L6");
     assert_eq!(picked_at(&twice, NOW_US + 99_999), "L5 2 + L6 5 -> L6");
     assert_eq!(picked_at(&twice, NOW_US + 100_000), "L5 1 -> L6 (move)");
+}
+
+#[test]
+fn a_damaged_table_stays_where_it_is_and_no_other() {
+    let levels = "L5 1:a-c*30 2:d-f*30
+                  L6 4:b-b*1 5:d-e*30 6:x-z*170
+                  damaged 4: 1 2 4 5 -> L6";
+    assert_eq!(picked(levels), "L5 2 + L6 5 -> L6");
+    assert_eq!(picked_at(levels, NOW_US + 50_000), "L5 1 + L6 4 -> L6");
+    // The fiftieth failure doubles no pause any more.
+    let often = format!("{levels}{}", "\n damaged 4: 4 -> L6".repeat(50));
+    assert_eq!(picked_at(&often, NOW_US + 3_599_999_999), "L5 2 + L6 5 -> L6");
+    assert_eq!(picked_at(&often, NOW_US + 3_600_000_000), "L5 1 + L6 4 -> L6");
+}
+
+/// The base level does not wait for a level 0 that waits for an hour.
+#[test]
+fn the_base_level_goes_on_below_a_level_0_that_rests() {
+    let tree = "L0 9:a-z 8:a-z 7:a-z 6:a-z
+                L4 1:a-c*15 2:d-f*15
+                L6 10:p-q*2000
+                damaged 8: 9 8 7 6 1 2 -> L4";
+    assert_eq!(picked(tree), "L4 1 -> L5 (move)");
 }
 
 /// It is 1000 ms, and deletions have 60.

@@ -5,7 +5,7 @@
 //! entries, and lets it go first. Without work the threads sleep until woken, or until something that failed is to be tried again.
 //!
 //! What failed is tried again after a pause that doubles: a flush as such (a call to flush ends the pause), a merge by its tables
-//! (`compaction/claims.rs`). Meanwhile the error is what a writer that must wait for it gets, instead of waiting for ever. When the database
+//! (`compaction/claims.rs`), up to 5 s, or up to an hour if it met damage. Meanwhile the error is what a writer that must wait for it gets, instead of waiting for ever. When the database
 //! has failed (`fatal`) or closes, nothing is begun any more, and a merge that runs ends as failed between two entries.
 //!
 //! A thread that panics (a bug of ours, or of a file system or clock that was given) makes the database read-only: with one thread less, or none,
@@ -157,8 +157,12 @@ impl Inner {
     /// by now.
     pub(super) fn check_background_since(&self, job: Job, tries: u64) -> Result<()> {
         self.check_writable()?;
-        match self.background.failure(job).filter(|failure| failure.number > tries) {
-            Some(failure) => Err(Error::new(failure.kind, failure.message)),
+        if let Some(failure) = self.background.failure(job).filter(|failure| failure.number > tries) {
+            return Err(Error::new(failure.kind, failure.message));
+        }
+        // Another merge went well since, but this one will not for long.
+        match self.claims.lock().stopped_by().filter(|_| job == Job::Compact) {
+            Some(message) => Err(Error::new(ErrorKind::Corruption, message)),
             None => Ok(()),
         }
     }

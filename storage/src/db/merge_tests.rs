@@ -2,6 +2,7 @@
 
 use super::tests::{keyspace, open, settle, tiny};
 use crate::*;
+use parking_lot::Mutex;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -205,6 +206,81 @@ fn a_merge_in_parts_counts_as_a_whole_or_not_at_all() {
     assert_eq!(db.stats().traffic[6].jobs, 1, "one edit for the whole merge");
     assert!(blob_files(&vfs) > 1, "each part has its own");
     assert!(db.verify().unwrap().problems.is_empty());
+}
+
+/// Damage heals by no second look: the merges that need the table are tried ever more rarely, whoever flushes meanwhile, and others go on.
+#[test]
+fn a_merge_that_met_damage_is_put_off_and_others_go_on() {
+    let (vfs, clock) = (MemVfs::new(), ManualClock::new(1_000_000));
+    let put_off = Arc::new(Mutex::new(Vec::new()));
+    let log = put_off.clone();
+    let listener = move |event: &Event| {
+        if let Event::MergePutOff { file, message, pause_us } = event {
+            log.lock().push((file.clone(), message.clone(), *pause_us));
+        }
+    };
+    let options = Options {
+        background_threads: 0,
+        clock: Arc::new(clock.clone()),
+        listener: Some(Arc::new(listener)),
+        l0_tables_slowdown: 1000,
+        ..tiny()
+    };
+    let db = Db::open_with(Arc::new(vfs.clone()), Path::new("db"), options).unwrap();
+    let keyspace = |name| db.keyspace(name, KeyspaceOptions::default()).unwrap();
+    let (bad, good) = (keyspace("bad"), keyspace("good"));
+    let fill = |ks: &Keyspace, seed: u32| {
+        for i in 0..20u32 {
+            ks.put(i.to_be_bytes().to_vec(), noise(seed * 100 + i, 60)).unwrap();
+        }
+        db.flush().unwrap();
+    };
+    fill(&bad, 1);
+    let id = db.inner.read_state().tree(bad.id()).unwrap().levels[0][0].id;
+    let path = db.inner.table_path(id);
+    vfs.damage(&path, |bytes| bytes[100] ^= 1).unwrap();
+    fill(&bad, 2);
+    let merge_all = || {
+        let mut failures = 0;
+        loop {
+            match crate::compaction::compact_one(&db.inner) {
+                Ok(false) => return failures,
+                Ok(true) => {}
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Corruption, "{error}");
+                    failures += 1;
+                }
+            }
+        }
+    };
+    assert_eq!(merge_all(), 1);
+    assert_eq!(db.stats().damaged_tables, [id]);
+    for seed in 0..20 {
+        fill(&good, seed);
+        assert_eq!(merge_all(), 0, "a flush is no reason to try again");
+    }
+    let levels = |at: usize| db.stats().keyspaces[at].levels[0].0;
+    assert!(levels(1) < 2 && levels(0) == 2, "others go on");
+    let mut failures = 0;
+    for _ in 0..10 * 3600 / 5 {
+        clock.advance_ms(5000);
+        failures += merge_all();
+    }
+    assert!((15..40).contains(&failures), "{failures} in ten hours");
+    // Nobody waits for it in vain, and who asks is told.
+    assert_eq!(db.inner.claims.lock().stopped_by().map(|what| what.contains(".sst")), Some(true));
+    assert_eq!(bad.compact_range(..).unwrap_err().kind(), ErrorKind::Corruption);
+    db.drop_keyspace(&bad).unwrap();
+    assert!(db.stats().damaged_tables.is_empty(), "it is no part of the database any more");
+    drop((bad, good));
+    db.close().unwrap();
+    let put_off = put_off.lock();
+    assert_eq!(put_off.len(), failures + 2);
+    assert!(
+        put_off.iter().all(|(file, message, _)| *file == Some(path.clone()) && message.contains("damaged"))
+    );
+    assert!(put_off.is_sorted_by_key(|(_, _, pause_us)| *pause_us));
+    assert_eq!((put_off[0].2, put_off.last().unwrap().2), (50_000, 3_600_000_000));
 }
 
 #[test]

@@ -165,6 +165,12 @@ impl Inner {
         self.dir.join(open::file_name(id, open::TABLE_SUFFIX))
     }
 
+    /// The table of which an error says that it is damaged.
+    pub(crate) fn table_of(&self, error: &Error) -> Option<FileId> {
+        let name = error.location()?.0.file_name()?.to_str()?;
+        open::parse_name(name).filter(|(_, suffix)| *suffix == open::TABLE_SUFFIX).map(|(id, _)| id)
+    }
+
     pub(crate) fn blob_path(&self, id: FileId) -> PathBuf {
         self.dir.join(open::file_name(id, open::BLOB_SUFFIX))
     }

@@ -2,7 +2,7 @@
 
 use super::{Db, Inner, StallStats};
 use crate::compaction::LevelTraffic;
-use crate::types::Seqno;
+use crate::types::{FileId, Seqno};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a database holds now. Sizes are in bytes.
@@ -52,6 +52,9 @@ pub struct Stats {
     pub transform_bytes: u64,
     /// Merges that rewrite tables now.
     pub running_merges: usize,
+    /// Tables in which merges met damage: those that need one of them are tried again after a pause that doubles up to an hour, others go on.
+    /// Restore the database from a copy, or salvage it.
+    pub damaged_tables: Vec<FileId>,
     /// Blob files, retired ones that a snapshot still sees included.
     pub blob_files: usize,
     /// Room that is kept for a full disk.
@@ -221,6 +224,9 @@ impl Db {
             }
             stats
         });
+        let mut damaged_tables = inner.claims.lock().damaged_tables();
+        damaged_tables
+            .retain(|id| state.version.values().flat_map(|tree| tree.tables()).any(|t| t.id == *id));
         let (iterators, iterator_bytes) = inner.iterators.measure(&state);
         Stats {
             seqno: inner.visible(),
@@ -244,6 +250,7 @@ impl Db {
             iterator_bytes,
             transform_bytes: read(&inner.counters.transform_bytes),
             running_merges: inner.traffic.running_merges(),
+            damaged_tables,
             blob_files: inner.blobs.count(),
             ballast_bytes: inner.ballast.bytes(),
             is_disk_full: inner.ballast.is_full(),
