@@ -78,7 +78,7 @@ pub use json::JSON_MIME;
 pub use log::LOG_MIME;
 pub use media::{ARCHIVE_MIME, Kind, MediaType};
 pub use metadata::METADATA_MIME;
-pub use params::{InvalidParams, Limits, Params};
+pub use params::{InvalidParams, Limits, Params, PictureFormat, Transparency};
 pub use registry::{Codec, Input, Outcome, Refusal, Registry};
 pub use table::{TABLE_MIME, WORKBOOK_MIME};
 pub use trace::TRACE_BYTES_MAX;

@@ -1,18 +1,106 @@
 //! How strongly to degrade, and what an input may demand of the machine.
 
+use crate::degrade::Depth;
+
+/// What becomes of a picture that can be seen through. JPEG cannot hold that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transparency {
+    /// Never lost: what JPEG cannot hold stays as it is at warm and becomes WebP at cold.
+    Keep,
+    /// Kept at warm; a white ground from cold on.
+    #[default]
+    FlattenCold,
+    /// A white ground from warm on.
+    Flatten,
+}
+
+impl Transparency {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Keep, Self::FlattenCold, Self::Flatten];
+
+    /// The name in policies: `"keep"`, `"flatten_cold"`, `"flatten"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::FlattenCold => "flatten_cold",
+            Self::Flatten => "flatten",
+        }
+    }
+
+    /// The value with this name, the reverse of [`Transparency::as_str`].
+    ///
+    /// ```
+    /// # use patina_codecs::Transparency;
+    /// assert_eq!(Transparency::from_name("flatten"), Some(Transparency::Flatten));
+    /// ```
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|value| value.as_str() == name)
+    }
+
+    pub(crate) fn is_kept_at(self, depth: Depth) -> bool {
+        match self {
+            Self::Keep => true,
+            Self::FlattenCold => depth == Depth::Warm,
+            Self::Flatten => false,
+        }
+    }
+}
+
+/// What reduced pictures are written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PictureFormat {
+    /// What everything can show.
+    #[default]
+    Jpeg,
+    /// Fewer bytes, and transparency; only in builds with the feature `webp`.
+    WebP,
+}
+
+impl PictureFormat {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Jpeg, Self::WebP];
+
+    /// The name in policies: `"jpeg"`, `"webp"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpeg",
+            Self::WebP => "webp",
+        }
+    }
+
+    /// The value with this name, the reverse of [`PictureFormat::as_str`].
+    ///
+    /// ```
+    /// # use patina_codecs::PictureFormat;
+    /// assert_eq!(PictureFormat::from_name("webp"), Some(PictureFormat::WebP));
+    /// ```
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|value| value.as_str() == name)
+    }
+
+    /// Whether this build can write it.
+    pub fn is_in_build(self) -> bool {
+        self == Self::Jpeg || cfg!(feature = "webp")
+    }
+}
+
 /// How strong each depth is. A policy may override any of these for its objects.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {
     /// Warm pictures: the structural similarity (0–1) that the JPEG quality is searched for.
     pub warm_quality: f64,
-    /// Warm pictures: the lowest JPEG quality (1–100) the search may choose.
+    /// Warm pictures: the lowest quality (1–100) of the JPEG, or WebP, that the search may choose.
     pub warm_jpeg_quality_min: u8,
-    /// Warm pictures: the highest JPEG quality (1–100) the search may choose.
+    /// Warm pictures: the highest quality (1–100) of the JPEG, or WebP, that the search may choose.
     pub warm_jpeg_quality_max: u8,
     /// Cold pictures: the longest side in pixels; smaller pictures are not enlarged.
     pub cold_side_px: u32,
-    /// Cold pictures: the JPEG quality (1–100).
+    /// Cold pictures: the quality (1–100) of the JPEG or WebP.
     pub cold_quality: u8,
+    /// Pictures: what becomes of transparency.
+    pub transparency: Transparency,
+    /// Pictures: what they are written as.
+    pub picture_format: PictureFormat,
     /// Warm texts: the share (0–1) of the sentences, by bytes, that stays.
     pub warm_share: f64,
     /// Cold texts: the share (0–1) of the sentences, by bytes, that stays.
@@ -27,6 +115,8 @@ impl Default for Params {
             warm_jpeg_quality_max: 80,
             cold_side_px: 1024,
             cold_quality: 35,
+            transparency: Transparency::default(),
+            picture_format: PictureFormat::default(),
             warm_share: 0.30,
             cold_share: 0.05,
         }
@@ -78,6 +168,11 @@ impl Params {
         if self.cold_share > self.warm_share {
             problems.push("cold_share is above warm_share: a later stage must keep less".to_owned());
         }
+        if !self.picture_format.is_in_build() {
+            problems.push(
+                "picture_format is webp, which this build lacks: build with the feature webp".to_owned(),
+            );
+        }
         if problems.is_empty() { Ok(()) } else { Err(InvalidParams { problems }) }
     }
 
@@ -93,6 +188,12 @@ impl Params {
             warm_jpeg_quality_max: self.warm_jpeg_quality_max.clamp(warm_jpeg_quality_min, 100),
             cold_side_px: self.cold_side_px.max(16),
             cold_quality: self.cold_quality.clamp(1, 100),
+            transparency: self.transparency,
+            picture_format: if self.picture_format.is_in_build() {
+                self.picture_format
+            } else {
+                defaults.picture_format
+            },
             warm_share,
             cold_share: share(self.cold_share, defaults.cold_share).min(warm_share),
         }

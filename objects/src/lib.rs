@@ -80,7 +80,7 @@ pub use model::{
     Access, DEFAULT_TENANT, Explanation, Forecast, ForecastDay, HistoryRow, ListFilter, Object, ObjectInfo,
     PlannedMove, PutOptions, StageMoves, StoreOptions, Sum, TickOptions, TickProgress, TickReport, Totals,
 };
-pub use patina_codecs::{Kind, Limits, MediaType, Params, Registry};
+pub use patina_codecs::{Kind, Limits, MediaType, Params, PictureFormat, Registry, Transparency};
 pub use policy::{AppliesTo, Policy};
 pub use scheduler::{Scheduler, SchedulerOptions, SchedulerStatus};
 pub use store::{History, MendReport, ObjectReader, ObjectStore, Objects};

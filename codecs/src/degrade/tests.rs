@@ -151,6 +151,7 @@ fn every_bad_parameter_is_named_and_none_breaks_anything() {
         cold_quality: 0,
         warm_share: -1.0,
         cold_share: 7.0,
+        ..Params::default()
     };
     assert_eq!(bad.validate().unwrap_err().problems.len(), 8);
     assert_eq!(Params::default().validate(), Ok(()));

@@ -1,26 +1,14 @@
 //! Reading and writing JPEG.
 
-use std::ops::RangeInclusive;
-
 use jpeg_decoder::{Decoder, ImageInfo, PixelFormat};
 use jpeg_encoder::{ChromaSubsamplingMethod, ColorType, Encoder};
 
 use super::picture::{Picture, fit};
-use super::{Loss, Source, exif, similarity};
+use super::target::Carried;
+use super::{Loss, Source, exif};
 use crate::deadline::{Deadline, Watched};
 use crate::params::Limits;
 use crate::registry::Refusal;
-
-/// The quality search looks at this many tiles a side …
-const TILES: u32 = 3;
-/// … of this many pixels a side: together just under the proxy's pixels, and whole blocks of 16.
-const TILE_PX: u32 = 160;
-
-/// What goes into the file beside pixels.
-pub(super) struct Carried<'a> {
-    pub(super) icc: Option<&'a [u8]>,
-    pub(super) exif: Option<Vec<u8>>,
-}
 
 /// Decodes; with `side_px` at the smallest size the cosine transform gives (½, ¼, ⅛) whose longest side is
 /// not below it.
@@ -71,7 +59,7 @@ fn channels(info: ImageInfo) -> Result<usize, Refusal> {
     }
 }
 
-/// Writes a baseline, interleaved file.
+/// Writes a baseline, interleaved file of a picture without transparency.
 pub(super) fn encode(picture: &Picture, quality: u8, carried: &Carried<'_>) -> Result<Vec<u8>, Refusal> {
     let failed = |error: jpeg_encoder::EncodingError| Refusal::new(format!("cannot be encoded: {error}"));
     let side = |px: u32| u16::try_from(px).map_err(|_| Refusal::new("a side is too long for JPEG"));
@@ -88,61 +76,4 @@ pub(super) fn encode(picture: &Picture, quality: u8, carried: &Carried<'_>) -> R
     let color = if picture.is_grey() { ColorType::Luma } else { ColorType::Rgb };
     encoder.encode(picture.pixels(), side(picture.width)?, side(picture.height)?, color).map_err(failed)?;
     Ok(bytes)
-}
-
-/// The lowest quality whose structural similarity reaches the target, by bisection, or the highest allowed.
-///
-/// It is measured at full resolution, because the reduced proxy hides what quality is about; on nine tiles
-/// from all over the picture, because a whole one would be encoded and decoded six times.
-pub(super) fn search_quality(
-    picture: &Picture,
-    target_ssim: f64,
-    allowed: RangeInclusive<u8>,
-    deadline: &Deadline,
-) -> Result<u8, Refusal> {
-    let sample = mosaic(picture)?;
-    let luma = sample.luma();
-    let nothing = Carried { icc: None, exif: None };
-    let reached = |quality: u8| -> Result<bool, Refusal> {
-        deadline.check()?;
-        let bytes = encode(&sample, quality, &nothing)?;
-        let decoded = load(&bytes, None, &Limits::default(), deadline)?;
-        Ok(similarity::ssim(&luma, &decoded.picture.luma(), sample.width as usize) >= target_ssim)
-    };
-    let (mut low, mut high) = allowed.into_inner();
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if reached(middle)? {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    Ok(high)
-}
-
-/// The whole picture when it is small, else a square of tiles spread over it.
-fn mosaic(picture: &Picture) -> Result<Picture, Refusal> {
-    let side_px = TILES * TILE_PX;
-    if picture.width < side_px || picture.height < side_px {
-        let (width, height) = (picture.width.min(2 * side_px), picture.height.min(2 * side_px));
-        let (left, top) = ((picture.width - width) / 2, (picture.height - height) / 2);
-        let pixels = picture.rows_of(left, top, width, height).flatten().copied().collect();
-        return Picture::new(width, height, picture.channels(), pixels);
-    }
-    // Whole blocks, so that what a former JPEG left in the source meets the same grid.
-    let start = |whole: u32, tile: u32| (whole - TILE_PX) * tile / (TILES - 1) / 16 * 16;
-    let mut pixels = Vec::with_capacity(side_px as usize * side_px as usize * picture.channels());
-    for tile_row in 0..TILES {
-        let mut columns: Vec<_> = (0..TILES)
-            .map(|tile| {
-                let (left, top) = (start(picture.width, tile), start(picture.height, tile_row));
-                picture.rows_of(left, top, TILE_PX, TILE_PX)
-            })
-            .collect();
-        for _ in 0..TILE_PX {
-            pixels.extend(columns.iter_mut().filter_map(Iterator::next).flatten());
-        }
-    }
-    Picture::new(side_px, side_px, picture.channels(), pixels)
 }

@@ -3,14 +3,16 @@
 //! # Invariants
 //!
 //! - A header's claim of size is held against the limits before pixels are allocated.
-//! - What a JPEG cannot carry (transparency, animation, further pages, data behind the picture) is not lost
-//!   at [`Depth::Warm`]: such a picture stays as it is. At [`Depth::Cold`] it is lost and the note says so.
+//! - Animation, further pages and data behind the picture are not lost at [`Depth::Warm`]: such a picture stays as it is.
+//!   At [`Depth::Cold`] they are lost and the note says so.
+//! - What becomes of transparency says [`Params::transparency`](crate::Params::transparency), and where it is lost the note.
 //! - The orientation that a camera wrote beside the pixels is applied to the pixels, and the tag dropped.
-//! - The colour profile goes along; so do the camera's data, all but the bulky ones at warm and those a
-//!   person asks for (when, where, with what, whose) at cold.
-//! - Each JPEG that is written is decoded and compared with the source before it is offered. If they do not
+//! - The colour profile goes along at warm; from cold on colours are converted to sRGB, and measured there ([`colour`]).
+//!   The camera's data go along, all but the bulky ones at warm and those a person asks for (when, where, with what, whose)
+//!   at cold.
+//! - Each picture that is written is decoded and compared with the source before it is offered. If they do not
 //!   show the same picture, the source stays.
-//! - Files are baseline and interleaved: there are decoders that read other valid files to garbage.
+//! - JPEGs are baseline and interleaved: there are decoders that read other valid files to garbage.
 //!
 //! # Example
 //!
@@ -19,19 +21,26 @@
 //! 1024×768 and writes quality 35; the trace keeps 25 bytes of thumbnail, 8 bytes of perceptual hash, size,
 //! date and camera.
 
+#[cfg(feature = "images")]
+mod colour;
 mod exif;
 mod jpeg;
 mod picture;
+mod quality;
 #[cfg(feature = "images")]
 mod raster;
 mod similarity;
+mod target;
 mod thumbnail;
+#[cfg(feature = "images")]
+mod webp;
 
 use crate::degrade::Depth;
 use crate::media::MediaType;
 use crate::registry::{Codec, Input, Outcome, Refusal};
 use picture::Picture;
 use similarity::Comparison;
+use target::{Carried, Target};
 
 pub(crate) static IMAGE: Image = Image;
 
@@ -52,7 +61,7 @@ impl Codec for Image {
     }
 
     fn version(&self) -> u16 {
-        1
+        2
     }
 
     fn accepts(&self, media: &MediaType) -> bool {
@@ -67,14 +76,14 @@ impl Codec for Image {
         match input.depth {
             Depth::Warm => warm(input),
             Depth::Cold => cold(input),
-            Depth::Trace => thumbnail::trace(&load(input, Some(thumbnail::SOURCE_SIDE_PX))?),
+            Depth::Trace => trace(input),
         }
     }
 }
 
 /// A decoded file.
 struct Source {
-    /// Upright, without transparency; possibly decoded smaller than it is.
+    /// Upright; possibly decoded smaller than it is.
     picture: Picture,
     /// Width and height of the whole picture, upright.
     full_px: (u32, u32),
@@ -84,11 +93,10 @@ struct Source {
     losses: Vec<Loss>,
 }
 
-/// What the file holds and a JPEG does not.
+/// What the file holds and no single picture of eight bits a channel does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "images"), expect(dead_code, reason = "JPEG alone has few of these"))]
 enum Loss {
-    Transparency,
     Animation,
     Pages,
     Trailer { bytes: usize },
@@ -99,7 +107,7 @@ impl Loss {
     /// Whether it must not happen at the first stage.
     fn is_grave(self) -> bool {
         match self {
-            Self::Transparency | Self::Animation | Self::Pages => true,
+            Self::Animation | Self::Pages => true,
             Self::Trailer { bytes } => bytes > TRAILER_PADDING_BYTES,
             Self::Depth16 => false,
         }
@@ -107,9 +115,8 @@ impl Loss {
 
     fn kept_note(self) -> String {
         match self {
-            Self::Transparency => "has transparency, which JPEG lacks: kept as it is".to_owned(),
-            Self::Animation => "is animated, which JPEG is not: kept as it is".to_owned(),
-            Self::Pages => "has several pages, which JPEG lacks: kept as it is".to_owned(),
+            Self::Animation => "is animated, and only a frame would be left: kept as it is".to_owned(),
+            Self::Pages => "has several pages, and only one would be left: kept as it is".to_owned(),
             Self::Trailer { bytes } => format!("{bytes} bytes follow the picture: kept as it is"),
             Self::Depth16 => "has 16 bits a channel: kept as it is".to_owned(),
         }
@@ -117,7 +124,6 @@ impl Loss {
 
     fn lost_note(self) -> String {
         match self {
-            Self::Transparency => "transparency flattened on white".to_owned(),
             Self::Animation => "only the first frame of the animation is left".to_owned(),
             Self::Pages => "only the first page is left".to_owned(),
             Self::Trailer { bytes } => format!("{bytes} bytes after the picture dropped"),
@@ -139,48 +145,135 @@ fn load(input: &Input<'_>, side_px: Option<u32>) -> Result<Source, Refusal> {
 }
 
 fn warm(input: &Input<'_>) -> Result<Outcome, Refusal> {
-    let source = load(input, None)?;
+    let mut source = load(input, None)?;
     if let Some(grave) = source.losses.iter().find(|loss| loss.is_grave()) {
         return Ok(Outcome::Keep { note: Some(grave.kept_note()) });
     }
+    let mut notes = source.lost();
+    let Some(target) = source.target(input, &mut notes) else {
+        return Ok(Outcome::Keep {
+            note: Some("has transparency, which JPEG lacks: kept as it is".to_owned()),
+        });
+    };
+    source.colour_for(target, &mut notes)?;
     let params = input.params;
-    let quality = jpeg::search_quality(
-        &source.picture,
+    let quality = quality::search(
+        &source.picture.flattened(u8::MAX),
+        target,
         params.warm_quality,
         params.warm_jpeg_quality_min..=params.warm_jpeg_quality_max,
         input.deadline,
     )?;
-    let params = format!("quality={quality} target_ssim={}", params.warm_quality);
-    finish(&source, &source.picture, quality, exif::Extent::Full, params, input)
+    let params = format!("format={} quality={quality} target_ssim={}", target.as_str(), params.warm_quality);
+    let reduced = Reduced { picture: &source.picture, quality, extent: exif::Extent::Full, params, notes };
+    finish(&source, reduced, target, input)
 }
 
 fn cold(input: &Input<'_>) -> Result<Outcome, Refusal> {
     let side_px = input.params.cold_side_px;
-    let source = load(input, Some(side_px))?;
-    let reduced = source.picture.fitted(side_px)?;
+    let mut source = load(input, Some(side_px))?;
+    let mut notes = source.lost();
+    // Without an answer there is transparency to keep and JPEG to write: every pixel as it is, of fewer pixels.
+    #[cfg(feature = "images")]
+    let lossless = Target::WebPLossless;
+    #[cfg(not(feature = "images"))]
+    let lossless = Target::Jpeg;
+    let target = source.target(input, &mut notes).unwrap_or(lossless);
+    source.convert_to_srgb(&mut notes)?;
+    source.colour_for(target, &mut notes)?;
+    let picture = source.picture.fitted(side_px)?;
     let quality = input.params.cold_quality;
-    let params = format!("quality={quality} side={}", reduced.width.max(reduced.height));
-    finish(&source, &reduced, quality, exif::Extent::Essential, params, input)
+    let side = picture.width.max(picture.height);
+    let params = format!("format={} quality={quality} side={side}", target.as_str());
+    let reduced = Reduced { picture: &picture, quality, extent: exif::Extent::Essential, params, notes };
+    finish(&source, reduced, target, input)
+}
+
+fn trace(input: &Input<'_>) -> Result<Outcome, Refusal> {
+    let mut source = load(input, Some(thumbnail::SOURCE_SIDE_PX))?;
+    let mut notes = Vec::new();
+    source.target(input, &mut notes);
+    let note = notes.pop();
+    source.convert_to_srgb(&mut notes)?;
+    thumbnail::trace(&source, note)
+}
+
+impl Source {
+    /// What the file holds and none of its outputs will, as notes.
+    fn lost(&self) -> Vec<String> {
+        self.losses.iter().map(|loss| loss.lost_note()).collect()
+    }
+
+    /// What to write, with the picture made such that it can be written; `None` where transparency must stay and the format
+    /// that the policy wants has none.
+    fn target(&mut self, input: &Input<'_>, notes: &mut Vec<String>) -> Option<Target> {
+        if self.picture.has_alpha() && !input.params.transparency.is_kept_at(input.depth) {
+            self.picture = self.picture.flattened(u8::MAX).into_owned();
+            notes.push("transparency flattened on white".to_owned());
+        }
+        #[cfg(feature = "webp")]
+        if input.params.picture_format == crate::PictureFormat::WebP {
+            return Some(Target::WebP);
+        }
+        (!self.picture.has_alpha()).then_some(Target::Jpeg)
+    }
+
+    /// WebP knows no grey, so a profile for grey would fit no longer.
+    fn colour_for(&mut self, target: Target, notes: &mut Vec<String>) -> Result<(), Refusal> {
+        if target != Target::Jpeg && self.picture.is_grey() {
+            self.convert_to_srgb(notes)?;
+            self.picture = self.picture.coloured();
+        }
+        Ok(())
+    }
+
+    /// The colours as they look without a profile, where the profile can be read; else it stays.
+    #[cfg(feature = "images")]
+    fn convert_to_srgb(&mut self, notes: &mut Vec<String>) -> Result<(), Refusal> {
+        let Some(profile) = &self.icc else { return Ok(()) };
+        match colour::in_srgb(&self.picture, profile)? {
+            Some(colour::Seen::AsSrgb) => self.icc = None,
+            Some(colour::Seen::Converted(picture)) => {
+                (self.picture, self.icc) = (picture, None);
+                notes.push("colours converted to sRGB".to_owned());
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "images"))]
+    fn convert_to_srgb(&mut self, _: &mut Vec<String>) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+/// What is about to be written.
+struct Reduced<'a> {
+    picture: &'a Picture,
+    quality: u8,
+    extent: exif::Extent,
+    params: String,
+    notes: Vec<String>,
 }
 
 /// Encodes, decodes again, compares with the source.
 fn finish(
     source: &Source,
-    reduced: &Picture,
-    quality: u8,
-    extent: exif::Extent,
-    params: String,
+    reduced: Reduced<'_>,
+    target: Target,
     input: &Input<'_>,
 ) -> Result<Outcome, Refusal> {
-    let carried = jpeg::Carried {
-        icc: source.icc.as_deref().filter(|profile| fits_profile(profile, reduced)),
+    let Reduced { picture, quality, extent, params, mut notes } = reduced;
+    let carried = Carried {
+        icc: source.icc.as_deref().filter(|profile| fits_profile(profile, picture)),
         exif: exif::carried(source.exif.as_deref(), source.full_px, extent),
     };
     input.deadline.check()?;
-    let bytes = jpeg::encode(reduced, quality, &carried)?;
-    let check_side_px = 2 * similarity::proxy_side_px(reduced);
-    let decoded = jpeg::load(&bytes, Some(check_side_px), input.limits, input.deadline)?;
-    if decoded.full_px != (reduced.width, reduced.height) {
+    let bytes = target.encode(picture, quality, &carried)?;
+    let check_side_px = 2 * similarity::proxy_side_px(picture);
+    let decoded = target.decode(&bytes, Some(check_side_px), input.limits, input.deadline)?;
+    if decoded.full_px != (picture.width, picture.height) {
         return Err(Refusal::new("the written picture decodes to another size: kept as it is"));
     }
     let Comparison { ssim, channel_error } = similarity::compare(&source.picture, &decoded.picture)?;
@@ -189,13 +282,22 @@ fn finish(
             "the written picture differs too much (SSIM {ssim:.2}, mean error {channel_error:.0}): kept as it is"
         )));
     }
+    match (&source.icc, carried.icc) {
+        (Some(_), Some(_)) => notes.push("colour profile carried over".to_owned()),
+        (Some(_), None) => notes.push("colour profile of another colour space dropped".to_owned()),
+        (None, _) => {}
+    }
+    let (width_px, height_px) = source.full_px;
+    if (width_px, height_px) != (picture.width, picture.height) {
+        notes.push(format!("{width_px}×{height_px} became {}×{} pixels", picture.width, picture.height));
+    }
     Ok(Outcome::Bytes {
         bytes,
-        mime: JPEG_MIME.to_owned(),
-        fidelity: ssim * coverage(source.full_px, (reduced.width, reduced.height)),
+        mime: target.mime().to_owned(),
+        fidelity: ssim * coverage(source.full_px, (picture.width, picture.height)),
         metric: "ssim",
         params,
-        note: notes(source, carried.icc.is_some(), reduced),
+        note: Some(notes.join("; ")).filter(|note| !note.is_empty()),
     })
 }
 
@@ -208,20 +310,6 @@ fn coverage(full_px: (u32, u32), reduced_px: (u32, u32)) -> f64 {
 fn fits_profile(profile: &[u8], picture: &Picture) -> bool {
     let space = profile.get(16..20);
     space == Some(if picture.is_grey() { &b"GRAY"[..] } else { &b"RGB "[..] })
-}
-
-fn notes(source: &Source, has_profile: bool, reduced: &Picture) -> Option<String> {
-    let mut notes: Vec<String> = source.losses.iter().map(|loss| loss.lost_note()).collect();
-    match (&source.icc, has_profile) {
-        (Some(_), true) => notes.push("colour profile carried over".to_owned()),
-        (Some(_), false) => notes.push("colour profile of another colour space dropped".to_owned()),
-        (None, _) => {}
-    }
-    let (width_px, height_px) = source.full_px;
-    if (width_px, height_px) != (reduced.width, reduced.height) {
-        notes.push(format!("{width_px}×{height_px} became {}×{} pixels", reduced.width, reduced.height));
-    }
-    if notes.is_empty() { None } else { Some(notes.join("; ")) }
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Pixels in memory, and the few things done to them.
 
+use std::borrow::Cow;
+
 use fast_image_resize::images::{Image as Canvas, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 use crate::registry::Refusal;
 
-/// Rows from the top, without padding; one byte a pixel (grey) or three (red, green, blue).
+/// Rows from the top, without padding; one byte a pixel (grey) or three (red, green, blue), and one more where there is
+/// transparency (0 is seen through).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Picture {
     pub(super) width: u32,
@@ -27,14 +30,18 @@ impl Picture {
     /// Errors when the pixels are not `width × height × channels` bytes, or no bytes at all.
     pub(super) fn new(width: u32, height: u32, channels: usize, pixels: Vec<u8>) -> Result<Self, Refusal> {
         let expected = u64::from(width) * u64::from(height) * channels as u64;
-        if expected == 0 || expected != pixels.len() as u64 || !matches!(channels, 1 | 3) {
+        if expected == 0 || expected != pixels.len() as u64 || !matches!(channels, 1..=4) {
             return Err(Refusal::new("cannot be decoded: the decoder gave another number of pixels"));
         }
         Ok(Self { width, height, channels, pixels })
     }
 
     pub(super) fn is_grey(&self) -> bool {
-        self.channels == 1
+        self.channels <= 2
+    }
+
+    pub(super) fn has_alpha(&self) -> bool {
+        self.channels.is_multiple_of(2)
     }
 
     pub(super) fn channels(&self) -> usize {
@@ -51,7 +58,13 @@ impl Picture {
             return Ok(self.clone());
         }
         let failed = |error: &dyn std::fmt::Display| Refusal::new(format!("cannot be scaled: {error}"));
-        let pixel_type = if self.is_grey() { PixelType::U8 } else { PixelType::U8x3 };
+        // Where there is transparency, the colours are weighed by it, so that unseen ones do not bleed into the seen.
+        let pixel_type = match self.channels {
+            1 => PixelType::U8,
+            2 => PixelType::U8x2,
+            3 => PixelType::U8x3,
+            _ => PixelType::U8x4,
+        };
         let source = ImageRef::new(self.width, self.height, &self.pixels, pixel_type)
             .map_err(|error| failed(&error))?;
         let mut canvas = Canvas::new(width.max(1), height.max(1), pixel_type);
@@ -70,8 +83,28 @@ impl Picture {
         self.resized(width, height, Filter::Sharp)
     }
 
-    /// Brightness (ITU-R BT.601, as in JPEG).
+    /// Without transparency: seen before a ground of one grey; the same picture if it has none.
+    pub(super) fn flattened(&self, ground: u8) -> Cow<'_, Self> {
+        if !self.has_alpha() {
+            return Cow::Borrowed(self);
+        }
+        let channels = self.channels - 1;
+        let mut pixels = Vec::with_capacity(self.pixels.len() / self.channels * channels);
+        for pixel in self.pixels.chunks_exact(self.channels) {
+            let alpha = u32::from(pixel[channels]);
+            let blend = |value: &u8| {
+                ((u32::from(*value) * alpha + u32::from(ground) * (255 - alpha) + 127) / 255) as u8
+            };
+            pixels.extend(pixel[..channels].iter().map(blend));
+        }
+        Cow::Owned(Self { width: self.width, height: self.height, channels, pixels })
+    }
+
+    /// Brightness (ITU-R BT.601, as in JPEG) before white.
     pub(super) fn luma(&self) -> Vec<f32> {
+        if self.has_alpha() {
+            return self.flattened(u8::MAX).luma();
+        }
         if self.is_grey() {
             return self.pixels.iter().map(|value| f32::from(*value)).collect();
         }
@@ -80,14 +113,23 @@ impl Picture {
         self.pixels.chunks_exact(3).map(weigh).collect()
     }
 
-    /// The pixels with an opaque fourth channel.
+    /// The pixels with all four channels, opaque where there is no transparency.
     pub(super) fn rgba(&self) -> Vec<u8> {
         let spread = |pixel: &[u8]| match pixel {
+            [red, green, blue, alpha] => [*red, *green, *blue, *alpha],
             [red, green, blue] => [*red, *green, *blue, 255],
+            [grey, alpha] => [*grey, *grey, *grey, *alpha],
             [grey, ..] => [*grey, *grey, *grey, 255],
             [] => [0; 4],
         };
         self.pixels.chunks_exact(self.channels).flat_map(spread).collect()
+    }
+
+    /// With three channels for colour, all the same.
+    pub(super) fn coloured(&self) -> Self {
+        let colour = if self.has_alpha() { 4 } else { 3 };
+        let pixels = self.rgba().chunks_exact(4).flat_map(|pixel| &pixel[..colour]).copied().collect();
+        Self { width: self.width, height: self.height, channels: colour, pixels }
     }
 
     /// Turned and mirrored as an EXIF orientation (1–8) says; others leave it as it is.

@@ -53,7 +53,7 @@ pub(super) fn load(
     let orientation = decoder.orientation().map_or(1, |orientation| u16::from(orientation.to_exif()));
     let decoded = DynamicImage::from_decoder(decoder).map_err(failed)?;
     let mut losses = Vec::new();
-    let picture = flattened(decoded, &mut losses)?.oriented(orientation);
+    let picture = in_eight_bits(decoded, &mut losses)?.oriented(orientation);
     deadline.check()?;
     if is_animated(bytes, format, bounds, deadline)? {
         losses.push(Loss::Animation);
@@ -81,40 +81,25 @@ fn is_foreign(color: ExtendedColorType) -> bool {
     )
 }
 
-/// Eight bits a channel, on white where it is transparent; what that loses is noted.
-fn flattened(decoded: DynamicImage, losses: &mut Vec<Loss>) -> Result<Picture, Refusal> {
+/// Eight bits a channel, which is noted where it loses something; a channel of transparency that hides nothing is dropped.
+fn in_eight_bits(decoded: DynamicImage, losses: &mut Vec<Loss>) -> Result<Picture, Refusal> {
     let color = decoded.color();
     if color.bytes_per_pixel() > color.channel_count() {
         losses.push(Loss::Depth16);
     }
     let (width, height) = (decoded.width(), decoded.height());
-    match (color.has_alpha(), color.has_color()) {
-        (false, false) => Picture::new(width, height, 1, decoded.into_luma8().into_raw()),
-        (false, true) => Picture::new(width, height, 3, decoded.into_rgb8().into_raw()),
-        (true, false) => on_white(width, height, 1, &decoded.into_luma_alpha8().into_raw(), losses),
-        (true, true) => on_white(width, height, 3, &decoded.into_rgba8().into_raw(), losses),
+    let (channels, pixels) = match (color.has_alpha(), color.has_color()) {
+        (false, false) => (1, decoded.into_luma8().into_raw()),
+        (false, true) => (3, decoded.into_rgb8().into_raw()),
+        (true, false) => (2, decoded.into_luma_alpha8().into_raw()),
+        (true, true) => (4, decoded.into_rgba8().into_raw()),
+    };
+    let is_opaque = |pixel: &[u8]| pixel.last() == Some(&u8::MAX);
+    if color.has_alpha() && pixels.chunks_exact(channels).all(is_opaque) {
+        let seen = pixels.chunks_exact(channels).flat_map(|pixel| &pixel[..channels - 1]).copied().collect();
+        return Picture::new(width, height, channels - 1, seen);
     }
-}
-
-fn on_white(
-    width: u32,
-    height: u32,
-    channels: usize,
-    pixels: &[u8],
-    losses: &mut Vec<Loss>,
-) -> Result<Picture, Refusal> {
-    let mut flat = Vec::with_capacity(width as usize * height as usize * channels);
-    let mut is_transparent = false;
-    for pixel in pixels.chunks_exact(channels + 1) {
-        let alpha = u32::from(pixel[channels]);
-        is_transparent |= alpha < 255;
-        let blend = |value: &u8| ((u32::from(*value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
-        flat.extend(pixel[..channels].iter().map(blend));
-    }
-    if is_transparent {
-        losses.push(Loss::Transparency);
-    }
-    Picture::new(width, height, channels, flat)
+    Picture::new(width, height, channels, pixels)
 }
 
 fn is_animated(

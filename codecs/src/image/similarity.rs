@@ -27,21 +27,36 @@ pub(super) struct Comparison {
     pub(super) channel_error: f64,
 }
 
-/// Compares on a proxy that is no larger than either picture.
+/// Compares on a proxy that is no larger than either picture. Where there is transparency, before white and before black, and
+/// the worse counts: before one ground alone, what is lost of the transparency could be hidden.
 pub(super) fn compare(source: &Picture, output: &Picture) -> Result<Comparison, Refusal> {
-    if source.channels() != output.channels() {
+    if source.is_grey() != output.is_grey() {
         return Err(Refusal::new("the written picture has other channels: kept as it is"));
     }
     let smaller = if output.width <= source.width { output } else { source };
     let (width, height) = proxy_size(smaller);
+    let has_alpha = source.has_alpha() || output.has_alpha();
     let source = source.resized(width, height, Filter::Smooth)?;
     let output = output.resized(width, height, Filter::Smooth)?;
+    let before = |ground: u8| of_equal_size(&source.flattened(ground), &output.flattened(ground));
+    let white = before(u8::MAX);
+    if !has_alpha {
+        return Ok(white);
+    }
+    let black = before(0);
+    Ok(Comparison {
+        ssim: white.ssim.min(black.ssim),
+        channel_error: white.channel_error.max(black.channel_error),
+    })
+}
+
+fn of_equal_size(source: &Picture, output: &Picture) -> Comparison {
     let error: u64 =
         source.pixels().iter().zip(output.pixels()).map(|(one, other)| u64::from(one.abs_diff(*other))).sum();
-    Ok(Comparison {
-        ssim: ssim(&source.luma(), &output.luma(), width as usize),
+    Comparison {
+        ssim: ssim(&source.luma(), &output.luma(), source.width as usize),
         channel_error: error as f64 / source.pixels().len().max(1) as f64,
-    })
+    }
 }
 
 /// The longest side of a picture's proxy.

@@ -1,7 +1,7 @@
 use super::picture::{Filter, fit};
 use super::*;
 use crate::deadline::Deadline;
-use crate::params::{Limits, Params};
+use crate::params::{Limits, Params, PictureFormat, Transparency};
 use crate::{Content, Degraded};
 
 fn to(bytes: &[u8], mime: &str, depth: Depth) -> Degraded {
@@ -27,7 +27,7 @@ fn grey(picture: &Picture) -> Picture {
 }
 
 fn jpeg(picture: &Picture, exif: Option<Vec<u8>>) -> Vec<u8> {
-    jpeg::encode(picture, 95, &jpeg::Carried { icc: None, exif }).unwrap()
+    jpeg::encode(picture, 95, &Carried { icc: None, exif }).unwrap()
 }
 
 fn decoded(degraded: &Degraded) -> Source {
@@ -154,9 +154,8 @@ fn a_colour_profile_goes_along_if_it_is_of_the_pictures_colours() {
         profile[16..20].copy_from_slice(space);
         profile
     };
-    let file = |icc: &[u8]| {
-        jpeg::encode(&waves(400, 300), 95, &jpeg::Carried { icc: Some(icc), exif: None }).unwrap()
-    };
+    let file =
+        |icc: &[u8]| jpeg::encode(&waves(400, 300), 95, &Carried { icc: Some(icc), exif: None }).unwrap();
     let fitting = to(&file(&profile(b"RGB ")), "image/jpeg", Depth::Cold);
     assert_eq!(decoded(&fitting).icc, Some(profile(b"RGB ")));
     assert!(fitting.note.unwrap().contains("colour profile carried over"));
@@ -209,8 +208,9 @@ fn similarity_sees_the_wrong_picture_and_the_wrong_colours() {
 #[test]
 fn the_quality_search_finds_the_lowest_that_reaches_the_target() {
     let picture = waves(700, 500);
-    let search =
-        |target, allowed| jpeg::search_quality(&picture, target, allowed, &Deadline::never()).unwrap();
+    let search = |target, allowed| {
+        quality::search(&picture, Target::Jpeg, target, allowed, &Deadline::never()).unwrap()
+    };
     assert_eq!(search(0.0001, 55..=80), 55);
     assert_eq!(search(1.0, 55..=80), 80);
     assert_eq!(search(0.9, 60..=60), 60);
@@ -273,6 +273,181 @@ mod with_images {
         let cold = to(&file, "image/png", Depth::Cold);
         assert!(decoded(&cold).picture.pixels()[..3].iter().all(|value| *value > 245));
         assert!(cold.note.unwrap().contains("flattened on white"));
+    }
+
+    fn with_params(file: &[u8], mime: &str, depth: Depth, params: &Params) -> Degraded {
+        crate::degrade(file, mime, depth, params, &Limits::default())
+    }
+
+    /// The picture of a file that was written, WebP among them.
+    fn read_back(degraded: &Degraded) -> Source {
+        let Content::Bytes(bytes) = &degraded.content else { panic!("kept: {:?}", degraded.note) };
+        let format = raster::format_of(&degraded.media_type).unwrap();
+        raster::load(bytes, format, &Limits::default(), &Deadline::never()).unwrap()
+    }
+
+    #[test]
+    fn a_policy_may_flatten_transparency_at_once() {
+        let params = Params { transparency: Transparency::Flatten, ..Params::default() };
+        let file = encoded(rgba(|x, _| if x < 80 { 0 } else { 255 }), ImageFormat::Png);
+        for depth in [Depth::Warm, Depth::Cold] {
+            let flat = with_params(&file, "image/png", depth, &params);
+            assert!(decoded(&flat).picture.pixels()[..3].iter().all(|value| *value > 245), "{depth:?}");
+            assert!(flat.note.unwrap().contains("transparency flattened on white"), "{depth:?}");
+        }
+        let trace = with_params(&file, "image/png", Depth::Trace, &params);
+        assert!(trace.note.unwrap().contains("transparency flattened on white"));
+    }
+
+    #[test]
+    fn a_policy_may_keep_transparency_to_the_end() {
+        let params = Params { transparency: Transparency::Keep, cold_side_px: 40, ..Params::default() };
+        let half = |x: u32, y: u32| if x < 80 { (y * 2) as u8 } else { 255 };
+        let grey = DynamicImage::from(rgba(half)).to_luma_alpha8();
+        for file in [encoded(rgba(half), ImageFormat::Png), encoded(grey, ImageFormat::Png)] {
+            let warm = with_params(&file, "image/png", Depth::Warm, &params);
+            assert_eq!(warm.content, Content::Same);
+            let cold = with_params(&file, "image/png", Depth::Cold, &params);
+            assert!(!cold.note.as_deref().unwrap().contains("flattened"), "{:?}", cold.note);
+            assert!(cold.params.starts_with("format=webp_lossless"), "{}", cold.params);
+            let left = read_back(&cold);
+            assert_eq!((left.full_px, left.picture.has_alpha()), ((40, 30), true));
+            assert!(cold.fidelity > 0.1 && cold.fidelity <= 40.0 / 160.0, "{}", cold.fidelity);
+            assert!(left.exif.is_some(), "the original's size is remembered");
+            let trace = with_params(&file, "image/png", Depth::Trace, &params);
+            assert_eq!(trace.note, None);
+        }
+    }
+
+    #[test]
+    fn lost_transparency_is_seen_before_one_ground_or_the_other() {
+        let shaped = |ground: u8| {
+            let pixels =
+                (0..64 * 64).flat_map(|at| [200, 90, ground, if at % 64 < 32 { 0 } else { 255 }]).collect();
+            Picture::new(64, 64, 4, pixels).unwrap()
+        };
+        let (one, other) = (shaped(0), shaped(0).flattened(255).into_owned());
+        assert!(similarity::compare(&one, &one).unwrap().ssim > 0.999);
+        // Before white it looks the same.
+        assert!(similarity::compare(&one, &other).unwrap().ssim < 0.7);
+    }
+
+    fn profiled(picture: &Picture, profile: &moxcms::ColorProfile) -> Vec<u8> {
+        let icc = profile.encode().unwrap();
+        jpeg::encode(picture, 95, &Carried { icc: Some(&icc), exif: None }).unwrap()
+    }
+
+    #[test]
+    fn a_profile_goes_along_at_warm_and_becomes_srgb_at_cold() {
+        let mut pixels = waves(400, 300).pixels().to_vec();
+        pixels.chunks_exact_mut(3).take(400 * 100).for_each(|pixel| pixel.copy_from_slice(&[200, 120, 60]));
+        let picture = Picture::new(400, 300, 3, pixels).unwrap();
+        let file = profiled(&picture, &moxcms::ColorProfile::new_display_p3());
+        let warm = to(&file, "image/jpeg", Depth::Warm);
+        assert!(decoded(&warm).icc.is_some());
+        assert!(warm.note.unwrap().contains("colour profile carried over"));
+        let cold = to(&file, "image/jpeg", Depth::Cold);
+        let left = decoded(&cold);
+        assert_eq!(left.icc, None);
+        assert!(cold.note.as_deref().unwrap().contains("colours converted to sRGB"), "{:?}", cold.note);
+        let without = to(&jpeg(&picture, None), "image/jpeg", Depth::Cold).fidelity;
+        assert!((cold.fidelity - without).abs() < 0.02, "measured in sRGB: {}, {without}", cold.fidelity);
+        // Display P3 to sRGB by their primaries: the linear colour times a matrix.
+        let linear = |value: f64| ((value / 255.0 + 0.055) / 1.055).powf(2.4);
+        let encoded = |value: f64| (1.055 * value.powf(1.0 / 2.4) - 0.055) * 255.0;
+        let p3 = [200.0, 120.0, 60.0].map(linear);
+        let rows = [[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]];
+        for (channel, row) in rows.iter().enumerate() {
+            let expected = encoded(row.iter().zip(p3).map(|(weight, value)| weight * value).sum());
+            let seen = f64::from(left.picture.pixels()[channel]);
+            assert!((seen - expected).abs() < 5.0, "channel {channel}: {seen}, not {expected}");
+        }
+    }
+
+    #[test]
+    fn a_profile_that_says_srgb_is_left_out_and_changes_nothing() {
+        let picture = waves(300, 200);
+        let file = profiled(&picture, &moxcms::ColorProfile::new_srgb());
+        let cold = to(&file, "image/jpeg", Depth::Cold);
+        assert_eq!((decoded(&cold).icc, cold.note.as_deref()), (None, None));
+        assert_eq!(cold.content, to(&jpeg(&picture, None), "image/jpeg", Depth::Cold).content);
+    }
+
+    #[test]
+    fn a_grey_profile_becomes_the_grey_of_srgb() {
+        let mut profile = moxcms::ColorProfile::new_gray_with_gamma(1.0);
+        profile.pcs = moxcms::DataColorSpace::Xyz;
+        let plain = Picture::new(64, 64, 1, vec![55; 64 * 64]).unwrap();
+        let left = decoded(&to(&profiled(&plain, &profile), "image/jpeg", Depth::Cold));
+        assert!(left.picture.is_grey() && left.icc.is_none());
+        // A fifth of the light is 128 in sRGB.
+        assert!(left.picture.pixels()[0].abs_diff(128) < 4, "{}", left.picture.pixels()[0]);
+    }
+
+    #[cfg(feature = "webp")]
+    mod with_webp {
+        use super::*;
+
+        fn as_webp() -> Params {
+            Params { picture_format: PictureFormat::WebP, ..Params::default() }
+        }
+
+        #[test]
+        fn a_picture_becomes_webp_and_keeps_what_goes_along() {
+            let picture = waves(900, 600);
+            let icc = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+            let exif = exif::carried(None, (1800, 1200), exif::Extent::Full);
+            let file = jpeg::encode(&picture, 95, &Carried { icc: Some(&icc), exif }).unwrap();
+            for depth in [Depth::Warm, Depth::Cold] {
+                let written = with_params(&file, "image/jpeg", depth, &as_webp());
+                assert_eq!((written.media_type.as_str(), written.codec), ("image/webp", "image"));
+                assert!(written.params.starts_with("format=webp quality="), "{}", written.params);
+                assert_eq!(written, with_params(&file, "image/jpeg", depth, &as_webp()), "not deterministic");
+                let left = read_back(&written);
+                assert_eq!((left.full_px, left.icc.is_some()), ((900, 600), depth == Depth::Warm));
+                let history = exif::facts(left.exif.as_deref().unwrap());
+                assert_eq!(history.original_px, Some((1800, 1200)));
+                let Content::Bytes(bytes) = &written.content else { panic!("kept") };
+                let as_jpeg = to(&file, "image/jpeg", depth);
+                let Content::Bytes(jpeg) = &as_jpeg.content else { panic!("kept") };
+                assert!(bytes.len() < jpeg.len(), "{depth:?}: {} and {}", bytes.len(), jpeg.len());
+                assert!((written.fidelity - as_jpeg.fidelity).abs() < 0.05, "{depth:?}");
+                let trace = with_params(bytes, "image/webp", Depth::Trace, &as_webp());
+                assert!(matches!(trace.content, Content::Trace(json) if json.contains("\"width\":1800")));
+            }
+        }
+
+        #[test]
+        fn transparency_survives_in_webp() {
+            let half = |x: u32, y: u32| if x < 80 { (y * 2) as u8 } else { 255 };
+            let file = encoded(rgba(half), ImageFormat::Png);
+            let warm = with_params(&file, "image/png", Depth::Warm, &as_webp());
+            let left = read_back(&warm);
+            let alphas: Vec<u8> = left.picture.pixels().chunks_exact(4).map(|pixel| pixel[3]).collect();
+            let expected: Vec<u8> = (0..120 * 160u32).map(|at| half(at % 160, at / 160)).collect();
+            assert_eq!(alphas, expected);
+            let cold = with_params(&file, "image/png", Depth::Cold, &as_webp());
+            assert!(cold.note.as_deref().unwrap().contains("flattened on white"), "as the policy says");
+            let params = Params { transparency: Transparency::Keep, ..as_webp() };
+            assert!(read_back(&with_params(&file, "image/png", Depth::Cold, &params)).picture.has_alpha());
+        }
+
+        #[test]
+        fn grey_becomes_webp_too() {
+            let file = jpeg(&grey(&waves(400, 300)), None);
+            let cold = with_params(&file, "image/jpeg", Depth::Cold, &as_webp());
+            assert_eq!(read_back(&cold).full_px, (400, 300));
+            assert!(cold.fidelity > 0.8, "{}", cold.fidelity);
+        }
+    }
+
+    #[cfg(not(feature = "webp"))]
+    #[test]
+    fn a_build_without_webp_says_so_and_writes_jpeg() {
+        let params = Params { picture_format: PictureFormat::WebP, ..Params::default() };
+        assert!(params.validate().unwrap_err().to_string().contains("the feature webp"));
+        let cold = with_params(&jpeg(&waves(300, 200), None), "image/jpeg", Depth::Cold, &params);
+        assert_eq!(cold.media_type, "image/jpeg");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The trace of a picture: colours and shapes in 25 bytes, and a hash that finds look-alikes.
 //!
-//! ThumbHash (Evan Wallace, 2023) holds a few cosine coefficients of luma and colour; a picture of up to 32
+//! ThumbHash (Evan Wallace, 2023) holds a few cosine coefficients of luma, colour and transparency; a picture of up to 32
 //! pixels a side can be drawn from it. The perceptual hash is the difference hash: 9×8 grey pixels, one bit
 //! for each pair of neighbours, set where brightness rises; similar pictures differ in few of the 64 bits.
 
@@ -16,7 +16,7 @@ pub(super) const SOURCE_SIDE_PX: u32 = 256;
 /// The library's bound for its input.
 const THUMBHASH_SIDE_PX: u32 = 100;
 
-pub(super) fn trace(source: &Source) -> Result<Outcome, Refusal> {
+pub(super) fn trace(source: &Source, note: Option<String>) -> Result<Outcome, Refusal> {
     let facts = source.exif.as_deref().map(exif::facts).unwrap_or_default();
     let (width_px, height_px) = facts.original_px.unwrap_or(source.full_px);
     let thumbhash = thumbhash(&source.picture)?;
@@ -27,12 +27,7 @@ pub(super) fn trace(source: &Source) -> Result<Outcome, Refusal> {
     trace.add("dhash", hex(&dhash(&source.picture)?.to_be_bytes()));
     trace.add_some("taken", facts.taken);
     trace.add_some("camera", facts.camera);
-    Ok(Outcome::Trace {
-        json: trace.finish(),
-        fidelity: fidelity(source, &thumbhash)?,
-        metric: "ssim",
-        note: None,
-    })
+    Ok(Outcome::Trace { json: trace.finish(), fidelity: fidelity(source, &thumbhash)?, metric: "ssim", note })
 }
 
 fn thumbhash(picture: &Picture) -> Result<Vec<u8>, Refusal> {
@@ -52,8 +47,7 @@ pub(super) fn dhash(picture: &Picture) -> Result<u64, Refusal> {
 fn fidelity(source: &Source, thumbhash: &[u8]) -> Result<f64, Refusal> {
     let unreadable = || Refusal::new("the thumbnail cannot be read back");
     let (width, height, rgba) = thumbhash::thumb_hash_to_rgba(thumbhash).map_err(|()| unreadable())?;
-    let rgb: Vec<u8> = rgba.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
-    let drawn = Picture::new(width as u32, height as u32, 3, rgb)?;
+    let drawn = Picture::new(width as u32, height as u32, 4, rgba)?.flattened(u8::MAX).into_owned();
     let seen = drawn.resized(source.picture.width, source.picture.height, Filter::Smooth)?;
     let ssim = similarity::ssim(&source.picture.luma(), &seen.luma(), seen.width as usize);
     let drawn_px = fit(drawn.width, drawn.height, source.full_px.0.max(source.full_px.1));

@@ -2,7 +2,7 @@
 
 use crate::clock::millis;
 use crate::policy::{AppliesTo, Policy};
-use patina_codecs::{Kind, Params};
+use patina_codecs::{Kind, Params, PictureFormat, Transparency};
 use prost::Message;
 use std::time::Duration;
 
@@ -75,6 +75,11 @@ pub(crate) struct ParamsRow {
     pub warm_share: f64,
     #[prost(double, tag = "7")]
     pub cold_share: f64,
+    /// The value's name, as in SQL.
+    #[prost(string, tag = "8")]
+    pub transparency: String,
+    #[prost(string, tag = "9")]
+    pub picture_format: String,
 }
 
 impl PolicyRow {
@@ -153,6 +158,8 @@ impl ParamsRow {
             cold_quality: params.cold_quality.into(),
             warm_share: params.warm_share,
             cold_share: params.cold_share,
+            transparency: params.transparency.as_str().to_owned(),
+            picture_format: params.picture_format.as_str().to_owned(),
         }
     }
 
@@ -166,6 +173,8 @@ impl ParamsRow {
             cold_quality: quality(self.cold_quality),
             warm_share: self.warm_share,
             cold_share: self.cold_share,
+            transparency: Transparency::from_name(&self.transparency).unwrap_or_default(),
+            picture_format: PictureFormat::from_name(&self.picture_format).unwrap_or_default(),
         }
     }
 }
@@ -189,7 +198,12 @@ mod tests {
             purge_after: Some(days(5000)),
             forget_after: Some(days(1)),
             legal_hold: true,
-            params: Params { cold_side_px: 77, ..Params::default() },
+            params: Params {
+                cold_side_px: 77,
+                transparency: Transparency::Keep,
+                picture_format: PictureFormat::WebP,
+                ..Params::default()
+            },
             version: 9,
             ..Policy::new("p")
         };

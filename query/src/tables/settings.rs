@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use patina_objects::{Kind, Policy};
+use patina_objects::{Kind, PictureFormat, Policy, Transparency};
 
 use crate::dialect::{Setting, SettingValue};
 use crate::duration;
@@ -74,6 +74,23 @@ macro_rules! whole_numbers {
     }),*]};
 }
 
+/// A setting with a few named values.
+macro_rules! choices {
+    ($($field:ident: $type:ident),*) => {[$(Field {
+        name: stringify!($field),
+        declared: "TEXT",
+        get: |policy| Some(policy.params.$field.as_str().to_owned()).into(),
+        set: |policy, value| {
+            let name = text_of(value)?.trim().to_ascii_lowercase();
+            policy.params.$field = $type::from_name(&name).ok_or_else(|| {
+                let names: Vec<&str> = $type::ALL.iter().map(|value| value.as_str()).collect();
+                format!("there is no '{name}'; write one of {}", names.join(", "))
+            })?;
+            Ok(())
+        },
+    }),*]};
+}
+
 macro_rules! switches {
     ($($field:ident),*) => {[$(Field {
         name: stringify!($field),
@@ -101,6 +118,7 @@ static PICTURES: [Field; 4] = whole_numbers![
     cold_side_px: params.cold_side_px,
     cold_quality: params.cold_quality
 ];
+static CHOICES: [Field; 2] = choices![transparency: Transparency, picture_format: PictureFormat];
 static SWITCHES: [Field; 2] = switches![legal_hold, keep_original];
 static MATCHING: [Field; 4] = [
     Field {
@@ -154,7 +172,7 @@ static MATCHING: [Field; 4] = [
 pub(crate) fn fields() -> impl Iterator<Item = &'static Field> {
     let matching =
         MATCHING.iter().chain(&SWITCHES).chain(&STAGES).chain(&AGES).chain(&FORGETTING).chain(&COOLDOWN);
-    matching.chain(&WEIGHTS).chain(&QUALITIES).chain(&PICTURES)
+    matching.chain(&WEIGHTS).chain(&QUALITIES).chain(&PICTURES).chain(&CHOICES)
 }
 
 /// A mistake in a setting, with the range of the text to point at.
