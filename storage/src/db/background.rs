@@ -8,8 +8,8 @@
 //! (`compaction/claims.rs`), up to 5 s, or up to an hour if it met damage. Meanwhile the error is what a writer that must wait for it gets, instead of waiting for ever. When the database
 //! has failed (`fatal`) or closes, nothing is begun any more, and a merge that runs ends as failed between two entries.
 //!
-//! A thread that panics (a bug of ours, or of a file system or clock that was given) makes the database read-only: with one thread less, or none,
-//! whoever waits for the pool would wait for ever.
+//! A thread that panics (a bug of ours, or of a file system or clock that was given) makes the database read-only (`panics.rs`): with one thread
+//! less, or none, whoever waits for the pool would wait for ever.
 //!
 //! With no threads at all, whoever waits does the work: then a given order of calls gives the same files each time.
 
@@ -330,7 +330,7 @@ pub(super) fn start(inner: &Arc<Inner>) -> Result<Closer> {
         let inner = inner.clone();
         let thread = std::thread::Builder::new()
             .name(format!("patina-pool-{number}"))
-            .spawn(move || run(&inner))
+            .spawn(move || inner.telling_panics(|| run(&inner)))
             .map_err(|source| Error::io("start a thread for", &closer.inner.dir, source))?;
         closer.threads.lock().push(thread);
     }
@@ -339,8 +339,7 @@ pub(super) fn start(inner: &Arc<Inner>) -> Result<Closer> {
         let thread = std::thread::Builder::new()
             .name("patina-sync".to_owned())
             .spawn(move || {
-                let _told = PanicIsTold(&inner);
-                inner.sync_at_intervals(Duration::from_millis(interval_ms));
+                inner.telling_panics(|| inner.sync_at_intervals(Duration::from_millis(interval_ms)));
             })
             .map_err(|source| Error::io("start a thread for", &closer.inner.dir, source))?;
         closer.threads.lock().push(thread);
@@ -348,21 +347,8 @@ pub(super) fn start(inner: &Arc<Inner>) -> Result<Closer> {
     Ok(closer)
 }
 
-/// Tells everybody who waits for a thread that it has panicked.
-struct PanicIsTold<'a>(&'a Inner);
-
-impl Drop for PanicIsTold<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let message = "a thread of the database panicked, which is a bug: please report it with the panic's message";
-            self.0.fail(Error::new(ErrorKind::ReadOnly, message));
-        }
-    }
-}
-
 /// Does jobs while there are any, then sleeps until woken.
 fn run(inner: &Inner) {
-    let _told = PanicIsTold(inner);
     let background = &inner.background;
     while !background.is_closing() {
         let wakes = background.signals.lock().wakes;

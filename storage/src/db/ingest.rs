@@ -223,7 +223,7 @@ impl Ingest<'_> {
         let _no_checkpoint = inner.cut.lock();
         let mut commit = inner.commit.lock();
         inner.check_writable()?;
-        inner.publisher.wait_for_all();
+        inner.publisher.wait_for_all()?;
         inner.read_state().check_readable(self.keyspace, None)?;
         if self.meets_memtables() {
             inner.seal_memtable(&mut commit)?;

@@ -138,7 +138,7 @@ impl Db {
         let mut commit = inner.commit.lock();
         inner.check_writable()?;
         inner.read_state().check_readable(keyspace.id, None)?;
-        inner.publisher.wait_for_all();
+        inner.publisher.wait_for_all()?;
         // The drop is durable when it returns; what was written before must not be outlived by it.
         inner.sync()?;
         let dropped_at = commit.next_seqno;

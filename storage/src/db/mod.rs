@@ -22,6 +22,7 @@ mod keyspace;
 mod keyspaces;
 mod multi_get;
 mod open;
+mod panics;
 mod pipeline;
 mod pressure;
 mod read;
@@ -227,7 +228,9 @@ impl Inner {
     }
 
     fn append_edit(&self, manifest: &mut Manifest, edit: Edit) -> Result<()> {
-        let appended = manifest.append(edit);
+        // Whoever had it before may have panicked.
+        self.check_not_failed()?;
+        let appended = self.telling_panics(|| manifest.append(edit));
         appended.map_err(|error| if manifest.is_usable() { error } else { self.fail(error) })
     }
 

@@ -37,9 +37,9 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// Called by the leader, once.
+    /// Called by the leader. What was told once stands.
     pub(super) fn tell(&self, outcome: &Result<Written>) {
-        *self.outcome.lock() = Some(match outcome {
+        self.outcome.lock().get_or_insert_with(|| match outcome {
             Ok(written) => Ok(written.clone()),
             Err(error) => Err((error.kind(), error.to_string())),
         });
@@ -102,6 +102,8 @@ struct Slots {
     /// The number of the first of `waiting`; those before are visible.
     first: u64,
     waiting: VecDeque<Slot>,
+    /// A thread panicked on the way of its batch: nothing that is not visible yet will be.
+    is_stopped: bool,
 }
 
 struct Slot {
@@ -133,7 +135,9 @@ impl Publisher {
         if let Some(slot) = at.and_then(|at| slots.waiting.get_mut(at)) {
             slot.done = true;
         }
-        while let Some(slot) = slots.waiting.pop_front_if(|slot| slot.done) {
+        while !slots.is_stopped
+            && let Some(slot) = slots.waiting.pop_front_if(|slot| slot.done)
+        {
             slots.first += 1;
             self.visible.store(slot.last.0, Ordering::Release);
         }
@@ -141,20 +145,39 @@ impl Publisher {
         self.advanced.notify_all();
     }
 
+    /// A batch was given up on its way, perhaps half of it in the memtable: neither it nor what comes after it becomes visible, and nobody
+    /// waits for that.
+    pub(super) fn stop(&self) {
+        self.slots.lock().is_stopped = true;
+        self.advanced.notify_all();
+    }
+
     /// Until the batch of a slot is visible.
-    pub(super) fn wait_for(&self, number: u64) {
-        let mut slots = self.slots.lock();
-        while slots.first <= number {
-            self.advanced.wait(&mut slots);
-        }
+    ///
+    /// # Errors
+    /// It never will be.
+    pub(super) fn wait_for(&self, number: u64) -> Result<()> {
+        self.wait_until(|slots| slots.first > number)
     }
 
     /// Until all batches that have a slot are visible. Called under the commit lock, which keeps others from coming.
-    pub(super) fn wait_for_all(&self) {
+    ///
+    /// # Errors
+    /// They never will be.
+    pub(super) fn wait_for_all(&self) -> Result<()> {
+        self.wait_until(|slots| slots.waiting.is_empty())
+    }
+
+    fn wait_until(&self, is_there: impl Fn(&Slots) -> bool) -> Result<()> {
         let mut slots = self.slots.lock();
-        while !slots.waiting.is_empty() {
+        while !is_there(&slots) {
+            if slots.is_stopped {
+                let message = "the database is read-only since a thread panicked in the middle of a commit; close and reopen it";
+                return Err(Error::new(ErrorKind::ReadOnly, message));
+            }
             self.advanced.wait(&mut slots);
         }
+        Ok(())
     }
 }
 
@@ -170,11 +193,24 @@ mod tests {
         assert_eq!(publisher.visible(), Seqno(4));
         publisher.leave(slots[0]);
         assert_eq!(publisher.visible(), Seqno(5));
-        publisher.wait_for(slots[0]);
+        publisher.wait_for(slots[0]).unwrap();
         publisher.leave(slots[1]);
         assert_eq!(publisher.visible(), Seqno(8));
-        publisher.wait_for_all();
+        publisher.wait_for_all().unwrap();
         assert_eq!(publisher.enter(Seqno(9)), slots[2] + 1);
+    }
+
+    #[test]
+    fn nothing_behind_a_batch_that_was_given_up_becomes_visible_and_nobody_waits_for_it() {
+        let publisher = Publisher::new(Seqno(4));
+        let slots: Vec<u64> = [5, 6, 7].map(|last| publisher.enter(Seqno(last))).into();
+        publisher.leave(slots[0]);
+        publisher.stop();
+        publisher.leave(slots[2]);
+        assert_eq!(publisher.visible(), Seqno(5));
+        assert!(publisher.wait_for(slots[0]).is_ok(), "it was visible before");
+        assert_eq!(publisher.wait_for(slots[2]).unwrap_err().kind(), ErrorKind::ReadOnly);
+        assert_eq!(publisher.wait_for_all().unwrap_err().kind(), ErrorKind::ReadOnly);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use std::time::Duration;
 impl Inner {
     /// Makes a log durable up to `end`, and before that the blobs that its records refer to.
     pub(super) fn sync_log(&self, log: &LogFile, end: u64) -> Result<()> {
-        log.sync_through(end, || self.blobs.sync_open()).map_err(|error| self.fail(error))
+        let synced = self.telling_panics(|| log.sync_through(end, || self.blobs.sync_open()));
+        synced.map_err(|error| self.fail(error))
     }
 
     pub(super) fn sync(&self) -> Result<()> {

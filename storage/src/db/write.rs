@@ -41,10 +41,10 @@ impl Inner {
         }
         batch.validate(&self.options)?;
         self.check_room_for(batch)?;
-        let early = self.check_early(batch).inspect_err(|_| {
+        let early = self.check_early(batch).or_else(|error| {
             // Whoever reads again after a conflict must see what it lost against, and that may not be visible yet.
             let _nobody_comes = self.commit.lock();
-            self.publisher.wait_for_all();
+            self.publisher.wait_for_all().and(Err(error))
         })?;
         let admitted = self.admit(batch)?;
         if durability == Durability::Sync {
@@ -74,7 +74,7 @@ impl Inner {
             let mut commit = self.commit.lock();
             self.check_writable()?;
             if !batch.requirements.is_empty() {
-                self.publisher.wait_for_all();
+                self.publisher.wait_for_all()?;
             }
             let state = self.read_state();
             keyspaces.iter().try_for_each(|keyspace| state.check_readable(*keyspace, None))?;
@@ -101,14 +101,17 @@ impl Inner {
                 memtable,
             }
         };
-        let written = self.write_log(&assigned.place);
-        if written.is_ok() {
-            insert(&assigned.memtable, assigned.first, &batch.ops);
-        }
+        let written = self.telling_panics_of(&assigned.place, || {
+            let written = self.write_log(&assigned.place);
+            if written.is_ok() {
+                insert(&assigned.memtable, assigned.first, &batch.ops);
+            }
+            written
+        });
         self.publisher.leave(assigned.slot);
         let written = written?;
         self.counters.user(batch.ops.iter().map(|op| (op.key.len() + op.value.len()) as u64).sum());
-        self.publisher.wait_for(assigned.slot);
+        self.publisher.wait_for(assigned.slot)?;
         Ok((assigned.last, Some(written)))
     }
 
@@ -120,8 +123,9 @@ impl Inner {
         let mut log = self.log.lock();
         let records = self.queue.take();
         let appended = self.check_not_failed().and_then(|()| {
-            log.append_all(records.iter().map(|record| record.bytes()))
-                .map_err(|failed| self.fail_append(failed))
+            let appended =
+                self.telling_panics(|| log.append_all(records.iter().map(|record| record.bytes())));
+            appended.map_err(|failed| self.fail_append(failed))
         });
         let written = appended.map(|end| (log.file().clone(), end));
         drop(log);
@@ -135,7 +139,12 @@ impl Inner {
     /// Puts a new memtable and a new log in place; the old ones wait for their flush. If the disk is too full for that, all is as it
     /// was before.
     pub(super) fn seal_memtable(&self, commit: &mut Commit) -> Result<()> {
-        self.publisher.wait_for_all();
+        self.publisher.wait_for_all()?;
+        self.telling_panics(|| self.seal_empty_pipeline(commit))
+    }
+
+    fn seal_empty_pipeline(&self, commit: &mut Commit) -> Result<()> {
+        self.check_not_failed()?;
         let id = self.new_file_id();
         let path = self.dir.join(super::open::file_name(id, super::open::LOG_SUFFIX));
         // A log that a newer one follows must be whole, with all the blobs that it refers to: recovery takes anything else for
@@ -188,7 +197,7 @@ impl Inner {
     /// Ends log and manifest for a clean close, after the bins were sealed: what was written is durable when this returns.
     pub(super) fn finish_log(&self) -> Result<()> {
         let _no_more_commits = self.commit.lock();
-        self.publisher.wait_for_all();
+        self.publisher.wait_for_all()?;
         self.check_not_failed()?;
         self.blobs.sync_open()?;
         let mut log = self.log.lock();
