@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and it reads and writes files as a person would"
 )]
 
+mod a_tick_can_be_interrupted;
 mod administration;
 mod architecture;
 mod bad_input;

@@ -2,7 +2,7 @@
 //!
 //! A round first writes the accesses that wait in memory, then moves the decay clock, then visits objects: those whose
 //! entry of the due index has come, or all of them when it is forced. What has bytes is moved by compacting the blob
-//! file it lies in (see [`owner`]); purging and forgetting are plain batches. A natural round then takes the least wanted of
+//! file it lies in (see [`owner`]); purging and forgetting are plain batches (see [`ends`]). A natural round then takes the least wanted of
 //! who exceeds a budget (see [`by_budget`]). Last, blob files that are mostly garbage are compacted.
 //!
 //! On a full disk a round does what it has room for, which frees some, and goes on with the rest as long as that helps.
@@ -13,6 +13,7 @@ mod by_budget;
 mod commit;
 mod course;
 mod dry_run;
+mod ends;
 mod forecast;
 mod garbage;
 mod owner;
@@ -56,8 +57,12 @@ impl ObjectStore {
             let moved = round.moved();
             round.mode = mode;
             go(&mut round).or_else(|error| round.pass_if_full(error))?;
-            let collected = garbage::collect(inner, now, round.moved());
-            collected.or_else(|error| round.pass_if_full(error))?;
+            if round.is_at_an_early_end() {
+                garbage::leave(inner, round.moved());
+            } else {
+                let collected = garbage::collect(inner, now, round.moved());
+                collected.or_else(|error| round.pass_if_full(error))?;
+            }
             if inner.db.stats().is_disk_full {
                 // Logs go with a flush, and storage looks whether there is room again.
                 inner.db.flush().or_else(|error| round.pass_if_full(error.into()))?;
@@ -66,6 +71,7 @@ impl ObjectStore {
             match round.take_no_space() {
                 None => return Ok(round.into_report()),
                 Some(error) if round.moved() == moved => return Err(error),
+                Some(_) if round.is_at_an_early_end() => return Ok(round.into_report()),
                 // What has moved may have made room for the rest.
                 Some(_) => {}
             }

@@ -297,6 +297,8 @@ pub struct TickReport {
     pub files_compacted: u64,
     /// More is due than [`StoreOptions::degraded_bytes_per_hour_max`] lets go in this hour.
     pub limit_reached: bool,
+    /// [`TickOptions::stop`] ended it early: what is counted here is done, the rest was not looked at.
+    pub stopped: bool,
     /// The budgets that were exceeded, and what came of it.
     pub budgets: Vec<BudgetReport>,
 }

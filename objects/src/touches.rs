@@ -156,7 +156,8 @@ impl Touches {
 
     /// Notes every read of these objects until the watch is dropped. Several watches may cover an object: it refers to its content
     /// and to its kept original, which may be judged at the same time.
-    pub(crate) fn watch(&self, ids: Vec<ObjectId>) -> Watch<'_> {
+    pub(crate) fn watch(&self, mut ids: Vec<ObjectId>) -> Watch<'_> {
+        ids.sort_unstable();
         let begin = |id: ObjectId| {
             let mut shard = self.shard(id).lock();
             let watched = shard.watched.entry(id).or_default();
@@ -170,14 +171,15 @@ impl Touches {
 /// Notes reads; see [`Touches::watch`].
 pub(crate) struct Watch<'a> {
     touches: &'a Touches,
-    /// With their reads when it began.
+    /// In order, with their reads when it began.
     ids: Vec<(ObjectId, u64)>,
 }
 
 impl Watch<'_> {
     /// Whether an object was read.
     pub(crate) fn saw_a_read_of(&self, id: ObjectId) -> bool {
-        let Some((_, before)) = self.ids.iter().find(|(other, _)| *other == id) else { return false };
+        let at = self.ids.binary_search_by_key(&id, |(other, _)| *other);
+        let Some((_, before)) = at.ok().and_then(|at| self.ids.get(at)) else { return false };
         self.touches.shard(id).lock().watched.get(&id).is_some_and(|watched| watched.reads > *before)
     }
 }

@@ -4,9 +4,13 @@
 mod support;
 
 use parking_lot::Mutex;
-use patina_objects::{ErrorKind, ObjectStore, PutOptions, Stage, days};
+use patina_objects::{
+    Budget, Clock, ErrorKind, ManualClock, ObjectStore, PutOptions, Stage, StoreOptions, TickOptions, TickReport,
+    Timestamp, days,
+};
+use patina_storage::{Db, MemVfs, Options};
 use std::sync::Arc;
-use support::{TENANT, World, noise, policy};
+use support::{Halving, START, TENANT, World, noise, policy};
 
 /// A world with two objects that are due; `action` is done to "a" while the transform of "a" runs, once.
 fn interrupted(action: impl Fn(&ObjectStore) + Send + 'static) -> World {
@@ -127,6 +131,60 @@ fn a_policy_that_changes_while_objects_are_purged_spares_the_rest() {
     });
     assert_eq!(world.dump()["due"].len(), 0, "{spared} were spared");
     world.check();
+}
+
+/// Reads an object whenever somebody asks for the time; a commit does so last.
+struct Reading {
+    time: ManualClock,
+    read: Mutex<Option<Box<dyn Fn() + Send>>>,
+}
+
+impl Clock for Reading {
+    fn now(&self) -> Timestamp {
+        // The read asks for the time as well.
+        if let Some(read) = self.read.try_lock().as_deref().and_then(Option::as_ref) {
+            read();
+        }
+        self.time.now()
+    }
+
+    fn is_hand_set(&self) -> bool {
+        true
+    }
+}
+
+/// No transform runs before a purge, so nothing but the commit itself comes between judging and committing. The reads are too
+/// soon after another one to count: the judgement cannot know of them.
+#[test]
+fn an_object_that_is_read_while_it_is_purged_stays() {
+    let natural = |store: &ObjectStore| store.tick(&TickOptions::default()).unwrap();
+    let forced = |store: &ObjectStore| store.tick(&TickOptions { force: true, ..Default::default() }).unwrap();
+    let by_budget = |store: &ObjectStore| {
+        store.set_budget(None, Some(Budget { bytes: 1, refuse_writes: false })).unwrap();
+        store.tick(&TickOptions::default()).unwrap()
+    };
+    let ways: [(u64, &dyn Fn(&ObjectStore) -> TickReport); 3] = [(40, &natural), (1, &forced), (1, &by_budget)];
+    for (way, (after_days, tick)) in ways.into_iter().enumerate() {
+        let clock = Arc::new(Reading { time: ManualClock::new(START), read: Mutex::new(None) });
+        let db = Db::open_with(Arc::new(MemVfs::new()), "db".as_ref(), Options::default()).unwrap();
+        let options = StoreOptions { transform: Arc::new(Halving::default()), ..StoreOptions::default() };
+        let store = ObjectStore::open(db, Arc::clone(&clock) as Arc<dyn Clock>, options).unwrap();
+        store.put_policy(patina_objects::Policy { access_cooldown: days(1000), ..policy() }).unwrap();
+        store.put("a", &noise(1, 1000), &PutOptions::default()).unwrap();
+        clock.time.advance(days(40));
+        store.tick(&TickOptions::default()).unwrap();
+        let stage = || store.stat(TENANT, "a").unwrap().stage;
+        assert_eq!(stage(), Stage::Trace);
+
+        clock.time.advance(days(after_days));
+        let reader = store.clone();
+        *clock.read.lock() = Some(Box::new(move || drop(reader.get(TENANT, "a").unwrap())));
+        let report = tick(&store);
+        assert_eq!((report.purged, report.left_alone, stage()), (0, 1, Stage::Trace), "way {way}");
+        *clock.read.lock() = None;
+        assert_eq!((tick(&store).purged, stage()), (1, Stage::Purged), "way {way}: nobody reads it now");
+        store.verify_history().unwrap();
+    }
 }
 
 #[test]

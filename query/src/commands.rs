@@ -1,7 +1,6 @@
 //! Runs the statements of our own; see [`Command`].
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 use patina_objects::{
     Budget, BudgetPlace, DueTime, Explanation, HoldId, Policy, Stage, TickOptions, TickReport, Timestamp,
@@ -125,10 +124,7 @@ impl Session {
                 break;
             }
         }
-        let mut message = summary(&report);
-        if interrupted.load(Ordering::Relaxed) {
-            message.push_str(", interrupted: what was begun is done, the rest is for the next TICK");
-        }
+        let message = summary(&report);
         let changed = report.moved;
         sink.end(Outcome { rows, changed, message: Some(message), ..Outcome::default() });
         Ok(())
@@ -405,6 +401,10 @@ fn summary(report: &TickReport) -> String {
     }
     if report.limit_reached {
         parts.push("more is due, and waits for the limit of this hour".to_owned());
+    }
+    if report.stopped {
+        let rest = if report.forced { "stays as it is" } else { "is for the next TICK" };
+        parts.push(format!("interrupted: what was begun is done, the rest {rest}"));
     }
     for budget in &report.budgets {
         let (whose, used) = (whose(budget.after.tenant.as_deref()), budget.after.used_bytes);

@@ -113,8 +113,8 @@ pub struct InterruptHandle {
 }
 
 impl InterruptHandle {
-    /// Asks the running statement to stop; it fails with [`ErrorKind::Interrupted`], and has changed nothing. Without
-    /// a running statement nothing happens.
+    /// Asks the running statement to stop; it fails with [`ErrorKind::Interrupted`], and has changed nothing. A TICK ends after
+    /// the objects at hand instead, keeps what it did, and says so. Without a running statement nothing happens.
     pub fn interrupt(&self) {
         self.flag.store(true, Ordering::Relaxed);
     }

@@ -42,6 +42,11 @@ impl Interrupted {
         self.is_set()
     }
 
+    /// What Ctrl-C sets.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     /// Whether Ctrl-C was pressed.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst)

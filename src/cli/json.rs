@@ -105,6 +105,7 @@ pub fn tick(report: &TickReport) -> Value {
         "failed": report.failed,
         "files_compacted": report.files_compacted,
         "limit_reached": report.limit_reached,
+        "stopped": report.stopped,
         "budgets": report.budgets.iter().map(|report| {
             let mut after = budget(&report.after);
             after["used_before"] = json!(report.used_bytes_before);

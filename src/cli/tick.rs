@@ -130,8 +130,11 @@ fn not_past(text: &str, now: Timestamp) -> Result<Timestamp> {
     Ok(at)
 }
 
+/// One round. Ctrl-C ends it after the objects at hand; what it did by then is reported and stays.
 fn tick(patina: &Patina, options: &TickOptions<'_>, as_json: bool) -> Result<()> {
-    let report = Progress::spin("decaying", || patina.tick(options))?;
+    let interrupted = Interrupted::on_ctrl_c(|| {})?;
+    let options = TickOptions { stop: Some(interrupted.flag()), ..*options };
+    let report = Progress::spin("decaying", || patina.tick(&options))?;
     print(&report, as_json)
 }
 
@@ -193,6 +196,10 @@ fn summary(report: &TickReport) -> String {
     }
     if report.limit_reached {
         line.push_str("; more is due, and waits for the limit of this hour");
+    }
+    if report.stopped {
+        let rest = if report.forced { "stays as it is" } else { "is for the next tick" };
+        line.push_str(&format!("; interrupted: what was begun is done, the rest {rest}"));
     }
     for budget in &report.budgets {
         let whose = budget.after.tenant.as_ref().map_or_else(String::new, |tenant| format!(" of {tenant}"));

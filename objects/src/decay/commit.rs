@@ -66,8 +66,7 @@ impl<'a> Round<'a> {
             return Ok(false);
         }
         let policies = self.inner.policies.read();
-        let was_read = plan.moves.iter().any(|step| plan.watch.saw_a_read_of(step.id));
-        if was_read || policies.epoch() != plan.policies_epoch {
+        if policies.epoch() != plan.policies_epoch {
             plan.moves.iter().for_each(|step| self.leave_alone(step.id));
             return Ok(false);
         }
@@ -80,13 +79,17 @@ impl<'a> Round<'a> {
         let (mut batch, records) = (commit.batch, commit.records);
         batch.use_reserve();
         self.inner.guard.note_spent(&mut batch, &self.inner.spaces, &self.inner.options);
-        match self.inner.commit(batch, records) {
+        let was_read = || plan.moves.iter().any(|step| plan.watch.saw_a_read_of(step.id));
+        match self.inner.commit_unless(batch, records, was_read) {
             Err(error) if error.is_conflict() => {
                 plan.moves.iter().for_each(|step| self.look_again(step.id));
                 Ok(false)
             }
             done => {
-                done?;
+                if !done? {
+                    plan.moves.iter().for_each(|step| self.leave_alone(step.id));
+                    return Ok(false);
+                }
                 for (step, after) in plan.moves.iter().zip(&rows) {
                     match step.result {
                         MoveResult::Floor => self.count_blocked(),

@@ -98,6 +98,11 @@ impl<'a> Round<'a> {
         self.state.lock().no_space.take()
     }
 
+    /// Whether it left something undone because somebody wanted it to end.
+    pub(super) fn is_at_an_early_end(&self) -> bool {
+        self.state.lock().report.stopped
+    }
+
     pub(super) fn into_report(self) -> TickReport {
         self.state.into_inner().report
     }
@@ -123,19 +128,6 @@ impl<'a> Round<'a> {
 
     fn pass(&self) -> Result<()> {
         self.for_each_due(|ids| self.visit_due(ids))
-    }
-
-    /// Drops the kept originals whose time has come, and does nothing else.
-    pub(super) fn drop_originals(&self) -> Result<()> {
-        self.for_each_due(|ids| {
-            for id in ids.iter().copied() {
-                let snapshot = self.inner.db.snapshot();
-                if let Some(found) = self.load(&snapshot, id)? {
-                    self.without_late_original(snapshot, id, found)?;
-                }
-            }
-            Ok(())
-        })
     }
 
     /// The object that an entry of the due index is of. An entry that no row knows of is removed: nothing would ever do so
@@ -169,7 +161,7 @@ impl<'a> Round<'a> {
     }
 
     /// Walks the due index up to now, in chunks.
-    fn for_each_due(&self, visit: impl Fn(&[ObjectId]) -> Result<()>) -> Result<()> {
+    pub(super) fn for_each_due(&self, visit: impl Fn(&[ObjectId]) -> Result<()>) -> Result<()> {
         let last = keys::due(self.now.0, ObjectId(u64::MAX));
         let mut from = Vec::new();
         while from <= last && !self.is_at_limit() && !self.is_stopped() {
@@ -194,6 +186,9 @@ impl<'a> Round<'a> {
         let mut files = Files::new();
         let mut later = Vec::new();
         for id in ids.iter().copied().filter(|id| !self.is_settled(*id)) {
+            if self.is_stopped() {
+                break;
+            }
             let snapshot = self.inner.db.snapshot();
             let Some(found) = self.load(&snapshot, id)? else { continue };
             let Some((snapshot, found)) = self.without_late_original(snapshot, id, found)? else { continue };
@@ -210,14 +205,14 @@ impl<'a> Round<'a> {
                 }
                 Verdict::Forget { .. } => self.forget(&snapshot, id, &found)?,
                 Verdict::Move { .. } if self.is_at_limit() => {}
-                Verdict::Move { to: Stage::Purged, .. } => {
-                    if self.may_spend(&found.row) {
-                        self.purge(&snapshot, id, &found, None, &policies)?;
-                    }
-                }
-                Verdict::Move { .. } => {
+                Verdict::Move { to, .. } => {
                     drop(policies);
-                    if self.may_spend(&found.row) {
+                    if !self.may_spend(&found.row) {
+                        continue;
+                    }
+                    if to == Stage::Purged {
+                        self.purge_due(id)?;
+                    } else {
                         self.state.lock().granted.insert(id);
                         self.note_file(&snapshot, id, &found.row, &mut files)?;
                     }
@@ -240,6 +235,9 @@ impl<'a> Round<'a> {
             if chunk.len() == VISITS_PER_CHUNK {
                 self.visit_forced(&chunk)?;
                 chunk.clear();
+                if self.is_stopped() {
+                    return Ok(());
+                }
             }
         }
         self.visit_forced(&chunk)
@@ -249,6 +247,9 @@ impl<'a> Round<'a> {
         let mut files = Files::new();
         let mut gaining = Vec::new();
         for id in ids.iter().copied() {
+            if self.is_stopped() {
+                break;
+            }
             let snapshot = self.inner.db.snapshot();
             let Some(found) = self.load(&snapshot, id)? else { continue };
             if !self.may_advance(found.seqno) {
@@ -259,12 +260,13 @@ impl<'a> Round<'a> {
             match self.inner.subject(id, &found.row, &policy).forced(self.now) {
                 Forced::Stay => self.state.lock().report.blocked += 1,
                 Forced::Gain { .. } => gaining.push(id),
-                Forced::Move { to: Stage::Purged, progress } => {
-                    self.purge(&snapshot, id, &found, Some(progress), &policies)?;
-                }
-                Forced::Move { .. } => {
+                Forced::Move { to, .. } => {
                     drop(policies);
-                    self.note_file(&snapshot, id, &found.row, &mut files)?;
+                    if to == Stage::Purged {
+                        self.purge_forced(id)?;
+                    } else {
+                        self.note_file(&snapshot, id, &found.row, &mut files)?;
+                    }
                 }
             }
         }
@@ -293,7 +295,7 @@ impl<'a> Round<'a> {
     }
 
     /// Takes an object's bytes from what may be degraded in this hour, unless somebody forces it.
-    fn may_spend(&self, row: &ObjectRow) -> bool {
+    pub(super) fn may_spend(&self, row: &ObjectRow) -> bool {
         let is_allowed = match self.mode {
             Mode::Natural | Mode::Budget => {
                 self.inner.guard.spend(&self.inner.options, self.now, row.form_stored())
@@ -319,9 +321,14 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Whether somebody wants the round to end; what it has begun is brought to its end.
+    /// Whether somebody wants the round to end; what it has begun is brought to its end. Whoever asks has more to do, so the
+    /// report says it was stopped.
     pub(super) fn is_stopped(&self) -> bool {
-        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+        let is_stopped = self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
+        if is_stopped {
+            self.state.lock().report.stopped = true;
+        }
+        is_stopped
     }
 
     pub(super) fn is_at_limit(&self) -> bool {
@@ -399,77 +406,6 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Drops the kept original of an object if its time has come. Gives the object as it is then, and a snapshot that shows
-    /// it; `None` if somebody else changed it.
-    fn without_late_original(
-        &self,
-        snapshot: Snapshot,
-        id: ObjectId,
-        found: Versioned,
-    ) -> Result<Option<(Snapshot, Versioned)>> {
-        if found.row.original_goes_at(self.now).is_none_or(|at| at > self.now) {
-            return Ok(Some((snapshot, found)));
-        }
-        match self.inner.drop_original(&snapshot, id, &found, self.now) {
-            Err(error) if error.is_conflict() => {
-                self.leave_alone(id);
-                Ok(None)
-            }
-            done => {
-                done?;
-                self.state.lock().report.originals_dropped += 1;
-                let snapshot = self.inner.db.snapshot();
-                Ok(self.load(&snapshot, id)?.map(|found| (snapshot, found)))
-            }
-        }
-    }
-
-    /// Takes away what is left of an object but its row, and its original if that is to be kept.
-    fn purge(
-        &self,
-        snapshot: &Snapshot,
-        id: ObjectId,
-        before: &Versioned,
-        progress: Option<f64>,
-        policies: &PolicySet,
-    ) -> Result<()> {
-        let mut after = before.row.clone();
-        after.lose_bytes(self.now);
-        after.progress = progress.unwrap_or(after.progress);
-        let policy = policies.of(&after.policy, after.kind());
-        after.keep_original_of(&before.row, &policy, self.now);
-        after.set_form_stored(0);
-        self.inner.schedule(&mut after, policies, self.now);
-        let mut batch = self.inner.db.batch();
-        batch.use_reserve();
-        self.inner.put_row(&mut batch, id, Some(before), &after);
-        for content in before.row.contents().filter(|content| !after.refers_to(*content)) {
-            self.inner.drop_reference(&mut batch, snapshot, content, id)?;
-        }
-        self.inner.guard.note_spent(&mut batch, &self.inner.spaces, &self.inner.options);
-        let record = self.inner.record(id, Some(&before.row), Some(&after), self.reason(), self.now);
-        match self.inner.commit(batch, vec![record]) {
-            Err(error) if error.is_conflict() => self.leave_alone(id),
-            done => {
-                done?;
-                self.count_move(&before.row, &after);
-            }
-        }
-        Ok(())
-    }
-
-    fn forget(&self, snapshot: &Snapshot, id: ObjectId, before: &Versioned) -> Result<()> {
-        match self.inner.remove(snapshot, id, before, Reason::Forget, self.now) {
-            Err(error) if error.is_conflict() => self.leave_alone(id),
-            done => {
-                done?;
-                self.inner.touches.forget(id);
-                self.state.lock().report.forgotten += 1;
-            }
-        }
-        Ok(())
-    }
-
     pub(super) fn count_move(&self, before: &ObjectRow, after: &ObjectRow) {
         let mut state = self.state.lock();
         state.task.count(before, after);
@@ -511,22 +447,16 @@ impl<'a> Round<'a> {
         self.compact(files)
     }
 
-    /// Purges an object that a budget's plan chose.
-    pub(super) fn purge_chosen(&self, id: ObjectId) -> Result<()> {
-        let snapshot = self.inner.db.snapshot();
-        let Some(found) = self.load(&snapshot, id)? else { return Ok(()) };
-        let policies = self.inner.policies.read();
-        let policy = policies.of(&found.row.policy, found.row.kind());
-        let subject = self.inner.subject(id, &found.row, &policy);
-        let is_chosen = !self.is_enough_freed() && self.chosen_stage(id, &subject) == Some(Stage::Purged);
-        if is_chosen && self.may_spend(&found.row) {
-            self.purge(&snapshot, id, &found, None, &policies)?;
-        }
-        Ok(())
-    }
-
     pub(super) fn count_blocked(&self) {
         self.state.lock().report.blocked += 1;
+    }
+
+    pub(super) fn count_dropped_original(&self) {
+        self.state.lock().report.originals_dropped += 1;
+    }
+
+    pub(super) fn count_forgotten(&self) {
+        self.state.lock().report.forgotten += 1;
     }
 
     /// Somebody was quicker: the object is theirs for this round.

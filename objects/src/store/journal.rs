@@ -54,7 +54,17 @@ pub(super) fn read_head(bytes: &[u8]) -> Result<(Journal, u64)> {
 
 impl Inner {
     /// Commits a batch together with its history rows. Not durable before the next sync.
-    pub(crate) fn commit(&self, mut batch: WriteBatch, records: Vec<HistoryRecord>) -> Result<()> {
+    pub(crate) fn commit(&self, batch: WriteBatch, records: Vec<HistoryRecord>) -> Result<()> {
+        self.commit_unless(batch, records, || false).map(drop)
+    }
+
+    /// As [`Inner::commit`], unless `is_void`, which is asked last: `false`, and then nothing was written.
+    pub(crate) fn commit_unless(
+        &self,
+        mut batch: WriteBatch,
+        records: Vec<HistoryRecord>,
+        is_void: impl FnOnce() -> bool,
+    ) -> Result<bool> {
         let spaces = &self.spaces;
         let mut journal = self.journal.lock();
         let mut head = *journal;
@@ -81,6 +91,9 @@ impl Inner {
         };
         batch.put(&spaces.meta, HEAD.to_vec(), rows::encode(&row));
         let noted = self.guard.note(&mut batch, spaces, &self.options, self.clock.now(), self.reached());
+        if is_void() {
+            return Ok(false);
+        }
         self.db.write(batch, Durability::Buffered)?;
         if let Some(now) = noted {
             self.guard.trust(now);
@@ -89,7 +102,7 @@ impl Inner {
         self.budgets.committed(&growth);
         // Queued under the lock, so that everybody hears of rows in their order.
         rows.iter().for_each(|row| self.subscribers.tell(row));
-        Ok(())
+        Ok(true)
     }
 
     /// The head as a snapshot sees it.
