@@ -46,10 +46,12 @@ fn number(value: &Value) -> i64 {
 
 #[test]
 fn a_session_is_told_how_far_it_got_and_the_next_tick_does_the_rest() {
-    for (sql, rest) in [("TICK", "the rest is for the next TICK"), ("TICK FORCE", "the rest stays as it is")] {
+    for (sql, rest) in [("TICK", "the rest is for the next TICK"), ("TICK FORCE", "the rest stays as it is")]
+    {
         let transform = Arc::new(Interrupting::default());
         let clock = ManualClock::new(Timestamp(1_767_225_600_000));
-        let options = StoreOptions { transform: Arc::clone(&transform) as Arc<dyn Transform>, ..Default::default() };
+        let options =
+            StoreOptions { transform: Arc::clone(&transform) as Arc<dyn Transform>, ..Default::default() };
         let builder = Patina::builder().vfs(Arc::new(MemVfs::new())).clock(clock.clone());
         let db = builder.store_options(options).open("db").unwrap();
         let text = "The lighthouse warns ships off the rocks. It has done so for years. ".repeat(20);
@@ -61,7 +63,10 @@ fn a_session_is_told_how_far_it_got_and_the_next_tick_does_the_rest() {
 
         let result = session.query(sql, &[]).unwrap().remove(0);
         let message = result.outcome.message.unwrap();
-        assert!(message.contains("interrupted: what was begun is done") && message.contains(rest), "{message}");
+        assert!(
+            message.contains("interrupted: what was begun is done") && message.contains(rest),
+            "{message}"
+        );
         let moved = number(&result.rows[0][1]);
         assert!((3..OBJECTS / 2).contains(&moved), "{message}");
         assert!(message.starts_with(&format!("{moved} objects moved")), "{message}");

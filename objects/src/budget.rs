@@ -25,8 +25,8 @@
 //!
 //! # What counts
 //!
-//! Used are the bytes on disk of the distinct contents, kept originals included, and of the traces. What an object shares
-//! with another one frees nothing when one of them gets smaller, so neither is a victim. Garbage of blob files is not
+//! Used are the bytes on disk of the distinct contents, kept originals included, and of the traces. What several objects share
+//! is freed when all of them get smaller, so they go together or not at all ([`sharing`]). Garbage of blob files is not
 //! counted: it is freed without any loss, and counting it would have more degraded than is needed; nor is what only a
 //! snapshot still sees, because degrading more would not free that either.
 //!
@@ -44,6 +44,7 @@
 
 pub(crate) mod choice;
 mod settings;
+mod sharing;
 mod survey;
 pub(crate) mod usual;
 #[cfg(test)]
@@ -52,6 +53,7 @@ mod victims;
 
 pub(crate) use choice::{Candidate, Left, PlanLimits, plan};
 pub(crate) use settings::Budgets;
+pub(crate) use sharing::{Judged, Walk};
 pub(crate) use survey::{Scene, Survey};
 pub use victims::{Step, Victims};
 
@@ -107,7 +109,7 @@ pub enum Protection {
     Failing,
     /// Its original is kept, or would be, so that its next stage frees nothing of it before the restore window ends.
     Original,
-    /// Another object has the same content.
+    /// Other objects have the same content, and not all of them may go, so that nothing would be freed.
     Shared,
     /// Its policy has no further stage that would free anything.
     LastStage,
@@ -159,6 +161,8 @@ pub struct BlockedObject {
     pub bytes: u64,
     /// What stops it.
     pub by: Protection,
+    /// Objects that have its content, itself included.
+    pub holders: u64,
 }
 
 /// A budget and how it stands.

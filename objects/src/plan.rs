@@ -166,6 +166,11 @@ impl Subject<'_> {
         }
     }
 
+    /// Why a budget cannot take the object anywhere, whatever would be freed.
+    pub(crate) fn budget_block(&self, now: Timestamp) -> Option<Protection> {
+        self.protection(now).or_else(|| self.stages_for_budget(now).err())
+    }
+
     /// The stages that a budget may take an unprotected object to: those of its policy that are still ahead. The purge is a
     /// step of its own, after all others and after the grace.
     pub(crate) fn stages_for_budget(&self, now: Timestamp) -> Result<Vec<Stage>, Protection> {

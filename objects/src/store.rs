@@ -318,23 +318,24 @@ impl Inner {
         Ok(ids)
     }
 
-    /// Removes an object's reference to a content, and the content if that was the last one.
+    /// Removes an object's reference to a content, and the content if that was the last one: then it gives `true`.
     pub(crate) fn drop_reference(
         &self,
         batch: &mut WriteBatch,
         snapshot: &Snapshot,
         content: ContentHash,
         id: ObjectId,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         batch.delete(&self.spaces.refs, keys::reference(content, id));
         // Whoever adds a reference requires the content's key; whoever drops one requires that no other came or went.
         // So of two who each drop what they take for the last but one, one conflicts and reads again.
         batch.require_unchanged(&self.spaces.refs, content.0.to_vec(), snapshot);
-        if self.referrers(snapshot, content)?.iter().all(|referrer| *referrer == id) {
+        let is_last = self.referrers(snapshot, content)?.iter().all(|referrer| *referrer == id);
+        if is_last {
             batch.delete(&self.spaces.contents, content.0.to_vec());
         }
         self.garbage_made.store(true, Ordering::Relaxed);
-        Ok(())
+        Ok(is_last)
     }
 
     /// Changes many rows, each on condition that nobody else does meanwhile. `change` says whether there is anything to

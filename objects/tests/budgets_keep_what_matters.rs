@@ -93,18 +93,21 @@ fn a_budget_of_one_byte_takes_all_that_may_go_and_says_what_may_not() {
     world.store.set_keep_original(TENANT, "o03", true).unwrap();
     world.put("twin 1", &noise(99, 1000));
     world.put("twin 2", &noise(99, 1000));
+    world.store.hold(TENANT, "twin 2", "case 18", None).unwrap();
     limit(&world, 1);
     let report = only(&world);
     assert_eq!(stages(&world), [0, 0, 0, 0, 3, 3, 0, 0]);
     let blocked: Vec<(Protection, u64, u64)> =
         report.after.blocked.iter().map(|sum| (sum.by, sum.objects, sum.bytes)).collect();
-    assert!(blocked.contains(&(Protection::Held, 2, 2000)), "{blocked:?}");
+    assert!(blocked.contains(&(Protection::Held, 3, 3000)), "{blocked:?}");
     assert!(blocked.contains(&(Protection::Pinned, 1, 1000)), "{blocked:?}");
     assert!(blocked.contains(&(Protection::Original, 1, 1000)), "{blocked:?}");
-    assert!(blocked.contains(&(Protection::Shared, 2, 2000)), "{blocked:?}");
+    assert!(blocked.contains(&(Protection::Shared, 1, 1000)), "{blocked:?}");
     assert_eq!(report.short_by_bytes, report.after.used_bytes - 1);
     assert_eq!(report.after.used_bytes, 5_028, "four whole ones, one content of the twins, two traces");
     assert_eq!(report.after.largest_blocked[0].name, "o00");
+    let twin = report.after.largest_blocked.iter().find(|object| object.name == "twin 1").unwrap();
+    assert_eq!((twin.by, twin.holders), (Protection::Shared, 2));
     world.check();
 
     // What cannot be met is not tried at every tick, but when something changes.
@@ -119,6 +122,159 @@ fn a_budget_of_one_byte_takes_all_that_may_go_and_says_what_may_not() {
     world.clock.advance(days(4));
     let report = world.tick();
     assert!(report.moved > 0 && world.stage("o01") == 3, "{report:?}");
+}
+
+fn put_with(world: &World, name: &str, seed: u64, options: PutOptions) {
+    world.store.put(name, &noise(seed, 1000), &options).unwrap();
+}
+
+#[test]
+fn what_objects_share_goes_when_all_of_them_may_go_and_counts_once() {
+    let world = World::new();
+    let text = || PutOptions { media_type: Some("text/plain".into()), ..PutOptions::default() };
+    for n in 0..2 {
+        world.store.put(&format!("copy {n}"), &noise(77, 20_000), &text()).unwrap();
+    }
+    world.clock.advance(days(9));
+    for n in 0..8 {
+        world.store.put(&format!("later {n}"), &noise(n, 10_000), &text()).unwrap();
+    }
+    limit(&world, 105_000);
+    let report = only(&world);
+    assert_eq!(
+        (report.used_bytes_before, report.moved, report.short_by_bytes),
+        (100_000, 2, 0),
+        "{report:?}"
+    );
+    assert_eq!((world.stage("copy 0"), world.stage("copy 1")), (1, 1));
+    assert_eq!((report.after.used_bytes, used(&world)), (90_000, 90_000));
+    world.check();
+}
+
+#[test]
+fn what_objects_share_is_worth_what_it_is_to_all_of_them() {
+    let world = World::new();
+    // Each of the four copies is a little less wanted than the single one; together they are more.
+    for n in 0..4 {
+        world.put(&format!("copy {n}"), &noise(77, 1000));
+    }
+    world.clock.advance(HOUR);
+    world.put("single", &noise(1, 1000));
+    limit(&world, 2_000);
+    assert_eq!(only(&world).moved, 1);
+    assert_eq!((world.stage("copy 0"), world.stage("single") > 0), (0, true));
+    world.check();
+}
+
+type Protect<'a> = &'a dyn Fn(&World);
+
+#[test]
+fn one_that_stays_keeps_what_the_others_share() {
+    let others: [(&str, Protect<'_>); 5] = [
+        ("held", &|world| assert_eq!(world.store.hold(TENANT, "b", "case", None).unwrap().0, 1)),
+        ("pinned", &|world| world.store.set_pinned(TENANT, "b", true).unwrap()),
+        ("keeps its original", &|world| world.store.set_keep_original(TENANT, "b", true).unwrap()),
+        ("of a policy without stages", &|world| {
+            let still = Policy {
+                warm_after: None,
+                cold_after: None,
+                trace_after: None,
+                purge_after: None,
+                ..policy()
+            };
+            world
+                .store
+                .put_policy(Policy { name: "still".into(), applies_to: Default::default(), ..still })
+                .unwrap();
+            world.store.set_policy(TENANT, "b", "still").unwrap();
+        }),
+        ("below its floor", &|world| {
+            let floor = Policy { fidelity_floor: 0.9, purge_after: None, ..policy() };
+            world
+                .store
+                .put_policy(Policy { name: "floor".into(), applies_to: Default::default(), ..floor })
+                .unwrap();
+            world.store.set_policy(TENANT, "b", "floor").unwrap();
+        }),
+    ];
+    for (what, protect) in others {
+        let world = World::new();
+        for name in ["a", "b", "c"] {
+            world.put(name, &noise(77, 1000));
+        }
+        protect(&world);
+        limit(&world, 500);
+        let report = only(&world);
+        assert_eq!((stages(&world), used(&world), report.moved), (vec![0, 0, 0], 1000, 0), "{what}");
+        let blocked = &report.after.blocked;
+        assert!(
+            blocked.iter().any(|sum| (sum.by, sum.objects) == (Protection::Shared, 2)),
+            "{what}: {blocked:?}"
+        );
+        assert_eq!(report.after.largest_blocked[0].holders, 3);
+        world.check();
+    }
+}
+
+#[test]
+fn a_tenants_budget_does_not_take_what_another_tenant_shares() {
+    let world = World::new();
+    let of = |tenant: &str| PutOptions { tenant: tenant.into(), ..PutOptions::default() };
+    put_with(&world, "shared", 7, of("a"));
+    put_with(&world, "shared", 7, of("b"));
+    put_with(&world, "own", 8, of("a"));
+    put_with(&world, "own again", 8, of("a"));
+    world.store.set_budget(Some("a"), Some(Budget { bytes: 1, refuse_writes: false })).unwrap();
+    let report = only(&world);
+    assert_eq!(
+        (report.used_bytes_before, report.moved, report.after.used_bytes),
+        (2000, 2, 1028),
+        "{report:?}"
+    );
+    // That of all takes it.
+    world.store.set_budget(Some("a"), None).unwrap();
+    limit(&world, 500);
+    assert_eq!(only(&world).short_by_bytes, 0);
+    world.check();
+}
+
+#[test]
+fn the_hours_limit_counts_what_objects_share_once() {
+    let world = World::new();
+    let options = StoreOptions {
+        transform: Arc::clone(&world.transform) as Arc<dyn patina_objects::Transform>,
+        degraded_bytes_per_hour_max: Some(1_500),
+        ..Default::default()
+    };
+    let store = ObjectStore::open(world.store.db().clone(), Arc::new(world.clock.clone()), options).unwrap();
+    for n in 0..3 {
+        store.put(&format!("copy {n}"), &noise(77, 1000), &PutOptions::default()).unwrap();
+    }
+    store.put("other", &noise(1, 1000), &PutOptions::default()).unwrap();
+    store.set_budget(None, Some(Budget { bytes: 1, refuse_writes: false })).unwrap();
+    let moved: Vec<u64> = (0..2)
+        .map(|_| {
+            world.clock.advance(HOUR);
+            store.tick(&TickOptions::default()).unwrap().moved
+        })
+        .collect();
+    assert_eq!(moved.iter().sum::<u64>(), 4, "{moved:?}");
+    assert!(moved.contains(&3), "{moved:?}");
+}
+
+#[test]
+fn what_objects_share_is_foretold_and_explained_as_one() {
+    let world = World::new();
+    for n in 0..3 {
+        world.put(&format!("copy {n}"), &noise(77, 1000));
+    }
+    limit(&world, 500);
+    let planned = world.store.dry_run(&TickOptions::default()).unwrap();
+    assert_eq!(planned.len(), 3, "{planned:?}");
+    assert_eq!(world.store.forecast(1, None).unwrap().days[0].for_budgets.iter().sum::<u64>(), 3);
+    let place = world.store.explain_decay(TENANT, "copy 2").unwrap().budgets.remove(0);
+    assert_eq!((place.blocked_by, place.objects_before, place.bytes_until_its_turn()), (None, 0, Some(0)));
+    assert_eq!(world.tick().moved, 3);
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod support;
 
 use parking_lot::Mutex;
 use patina_objects::{
-    Budget, Clock, ErrorKind, ManualClock, ObjectStore, PutOptions, Stage, StoreOptions, TickOptions, TickReport,
-    Timestamp, days,
+    Budget, Clock, ErrorKind, ManualClock, ObjectStore, PutOptions, Stage, StoreOptions, TickOptions,
+    TickReport, Timestamp, days,
 };
 use patina_storage::{Db, MemVfs, Options};
 use std::sync::Arc;
@@ -133,6 +133,8 @@ fn a_policy_that_changes_while_objects_are_purged_spares_the_rest() {
     world.check();
 }
 
+type Tick<'a> = &'a dyn Fn(&ObjectStore) -> TickReport;
+
 /// Reads an object whenever somebody asks for the time; a commit does so last.
 struct Reading {
     time: ManualClock,
@@ -158,12 +160,13 @@ impl Clock for Reading {
 #[test]
 fn an_object_that_is_read_while_it_is_purged_stays() {
     let natural = |store: &ObjectStore| store.tick(&TickOptions::default()).unwrap();
-    let forced = |store: &ObjectStore| store.tick(&TickOptions { force: true, ..Default::default() }).unwrap();
+    let forced =
+        |store: &ObjectStore| store.tick(&TickOptions { force: true, ..Default::default() }).unwrap();
     let by_budget = |store: &ObjectStore| {
         store.set_budget(None, Some(Budget { bytes: 1, refuse_writes: false })).unwrap();
         store.tick(&TickOptions::default()).unwrap()
     };
-    let ways: [(u64, &dyn Fn(&ObjectStore) -> TickReport); 3] = [(40, &natural), (1, &forced), (1, &by_budget)];
+    let ways: [(u64, Tick<'_>); 3] = [(40, &natural), (1, &forced), (1, &by_budget)];
     for (way, (after_days, tick)) in ways.into_iter().enumerate() {
         let clock = Arc::new(Reading { time: ManualClock::new(START), read: Mutex::new(None) });
         let db = Db::open_with(Arc::new(MemVfs::new()), "db".as_ref(), Options::default()).unwrap();

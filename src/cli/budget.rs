@@ -85,7 +85,12 @@ pub fn lines(status: &BudgetStatus, out: &mut impl Write) -> Result<()> {
         writeln!(out, "  {bytes} in {objects} cannot go: {}", sum.by)?;
     }
     for object in &status.largest_blocked {
-        writeln!(out, "    {}  {} ({})", output::size(object.bytes), output::name(&object.name), object.by)?;
+        let shared = match object.holders {
+            1 => String::new(),
+            holders => format!(", shared by {holders} objects"),
+        };
+        let (bytes, name) = (output::size(object.bytes), output::name(&object.name));
+        writeln!(out, "    {bytes}  {name} ({}{shared})", object.by)?;
     }
     Ok(())
 }

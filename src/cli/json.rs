@@ -127,7 +127,13 @@ pub fn budget(status: &BudgetStatus) -> Value {
         .largest_blocked
         .iter()
         .map(|object| {
-            json!({ "name": object.name, "tenant": object.tenant, "bytes": object.bytes, "by": object.by.as_str() })
+            json!({
+                "name": object.name,
+                "tenant": object.tenant,
+                "bytes": object.bytes,
+                "by": object.by.as_str(),
+                "holders": object.holders,
+            })
         })
         .collect();
     json!({

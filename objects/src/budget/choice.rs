@@ -44,6 +44,8 @@ pub(crate) struct Left {
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
     pub id: ObjectId,
+    /// Those that share its content, and go wherever it goes.
+    pub followers: Vec<ObjectId>,
     pub weight: f64,
     pub half_life: Duration,
     pub effective: Effective,
@@ -54,6 +56,11 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
+    /// All objects that it stands for.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = ObjectId> {
+        [self.id].into_iter().chain(self.followers.iter().copied())
+    }
+
     /// The stage that loses least a byte from `from` on, as its place in `ahead`, and the step there. `None` if no stage
     /// frees anything.
     pub(crate) fn next_step(&self, from: Option<usize>) -> Option<(usize, Step)> {
@@ -100,6 +107,7 @@ struct Choice {
 /// What to do.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Planned {
+    /// What is left is told for all that share a content together; they come one after the other.
     pub moves: Vec<(ObjectId, Left)>,
     /// Bytes that it frees, as far as is known beforehand.
     pub freed_bytes: u64,
@@ -155,11 +163,12 @@ pub(crate) fn plan(
     if taken.freed >= need {
         taken.refine(victims, now, need, load)?;
     }
-    let chosen = taken.picks.into_values().filter_map(|pick| {
-        let at = pick.at?;
-        Some((pick.candidate.id, pick.candidate.left(Some(at))))
-    });
-    Ok(Planned { moves: chosen.collect(), freed_bytes: taken.freed })
+    let mut moves = Vec::with_capacity(taken.picks.len());
+    for pick in taken.picks.values().filter(|pick| pick.at.is_some()) {
+        let left = pick.candidate.left(pick.at);
+        moves.extend(pick.candidate.objects().map(|id| (id, left)));
+    }
+    Ok(Planned { moves, freed_bytes: taken.freed })
 }
 
 struct Pick {

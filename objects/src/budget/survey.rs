@@ -3,9 +3,11 @@
 //! A *scene* is a way to look at all rows: as they are, or as they will be once everything that is due by a time has moved,
 //! for forecasts and dry runs. A *survey* is one walk over it.
 //!
-//! Invariants: a content that several objects refer to counts once in the database and once in each tenant; an object that
-//! shares one is no victim. Memory: 16 bytes for each content that is shared, nothing for the others.
+//! Invariants: a content that several objects refer to counts once in the database and once in each tenant; who shares one
+//! goes together or not at all (see [`super::sharing`]). Memory: 16 bytes for each content that is shared, nothing for the
+//! others.
 
+use super::sharing::{Judged, Walk};
 use super::usual::Usual;
 use super::{Blocked, BlockedObject, Budget, BudgetStatus, Candidate, Left, Protection};
 use crate::clock::Timestamp;
@@ -44,7 +46,16 @@ impl<'a> Scene<'a> {
         Self { inner, snapshot, policies, now, course: None }
     }
 
-    fn seen(&self, id: ObjectId, row: ObjectRow) -> Option<(ObjectRow, Arc<Policy>)> {
+    /// How the planner sees an object of the scene.
+    pub(super) fn subject<'r>(&self, id: ObjectId, row: &'r ObjectRow, policy: &'r Policy) -> Subject<'r> {
+        match self.course {
+            // The course has counted the accesses that wait in memory.
+            Some(_) => Subject { row, policy, effective: row.effective() },
+            None => self.inner.subject(id, row, policy),
+        }
+    }
+
+    pub(super) fn seen(&self, id: ObjectId, row: ObjectRow) -> Option<(ObjectRow, Arc<Policy>)> {
         let policy = self.policies.of(&row.policy, row.kind());
         let row = match self.course {
             Some(course) => course(id, row, &policy)?,
@@ -54,26 +65,36 @@ impl<'a> Scene<'a> {
     }
 
     /// Every row that can be read, in the order of their ids.
-    pub(crate) fn for_each(&self, mut see: impl FnMut(ObjectId, &ObjectRow, &Policy)) -> Result<()> {
+    pub(crate) fn for_each(
+        &self,
+        mut see: impl FnMut(ObjectId, &ObjectRow, &Policy) -> Result<()>,
+    ) -> Result<()> {
         for entry in self.snapshot.range(&self.inner.spaces.objects, ..) {
             let entry = entry?;
             let Some(id) = keys::last_number(entry.key()).map(ObjectId) else { continue };
             let Ok(row) = decode_row(id, &entry.value()?) else { continue };
             if let Some((row, policy)) = self.seen(id, row) {
-                see(id, &row, &policy);
+                see(id, &row, &policy)?;
             }
         }
         Ok(())
     }
 
-    /// One object as a candidate; `None` if it may not go or is not there.
-    pub(crate) fn candidate(&self, survey: &Survey, id: ObjectId) -> Result<Option<Candidate>> {
+    /// One object as a candidate for the budget of a tenant, or of all; `None` if it may not go, only follows another one, or
+    /// is not there.
+    pub(crate) fn candidate(
+        &self,
+        survey: &Survey,
+        id: ObjectId,
+        tenant: Option<&str>,
+    ) -> Result<Option<Candidate>> {
         let found = match self.inner.row(Some(&self.snapshot), id) {
             Err(error) if error.is_damage() => return Ok(None),
             found => found?,
         };
-        let seen = found.and_then(|found| self.seen(id, found.row));
-        Ok(seen.and_then(|(row, policy)| survey.judge(self, id, &row, &policy).ok()))
+        let Some((row, policy)) = found.and_then(|found| self.seen(id, found.row)) else { return Ok(None) };
+        let judged = survey.judge(self, id, &row, &policy, tenant)?;
+        Ok(judged.ok().filter(|candidate| candidate.id == id))
     }
 }
 
@@ -89,7 +110,7 @@ pub(crate) struct Survey {
     usual: Usual,
 }
 
-fn beginning(content: ContentHash) -> u64 {
+pub(super) fn beginning(content: ContentHash) -> u64 {
     content.0.first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
@@ -98,7 +119,10 @@ impl Survey {
     pub(crate) fn of(scene: &Scene<'_>) -> Result<Self> {
         let mut survey = Self { shared: shared_contents(scene)?, ..Self::default() };
         let mut counted: HashSet<(Option<String>, u64)> = HashSet::new();
-        scene.for_each(|_, row, _| survey.count(row, &mut counted))?;
+        scene.for_each(|_, row, _| {
+            survey.count(row, &mut counted);
+            Ok(())
+        })?;
         Ok(survey)
     }
 
@@ -134,32 +158,50 @@ impl Survey {
         (self.total_bytes, self.tenants.clone())
     }
 
-    /// What may become of an object for a budget's sake, or why nothing may.
+    /// Whether an object's content is another one's as well.
+    pub(super) fn shares(&self, row: &ObjectRow) -> bool {
+        row.content().is_some_and(|content| self.shared.contains(&beginning(content)))
+    }
+
+    pub(super) fn usual(&self) -> &Usual {
+        &self.usual
+    }
+
+    /// What may become of an object for the sake of a tenant's budget, or of all, or why nothing may. Whoever shares its content
+    /// goes along: the candidate has the id of the first of them.
     pub(crate) fn judge(
         &self,
         scene: &Scene<'_>,
         id: ObjectId,
         row: &ObjectRow,
         policy: &Policy,
+        tenant: Option<&str>,
+    ) -> Result<std::result::Result<Candidate, Protection>> {
+        let subject = scene.subject(id, row, policy);
+        if let Some(protection) = subject.budget_block(scene.now) {
+            return Ok(Err(protection));
+        }
+        match row.content().filter(|_| self.shares(row)) {
+            Some(content) => self.judge_together(scene, content, tenant),
+            None => Ok(self.judge_alone(id, &subject, scene.now)),
+        }
+    }
+
+    fn judge_alone(
+        &self,
+        id: ObjectId,
+        subject: &Subject<'_>,
+        at: Timestamp,
     ) -> std::result::Result<Candidate, Protection> {
-        let subject = match scene.course {
-            Some(_) => Subject { row, policy, effective: row.effective() },
-            None => scene.inner.subject(id, row, policy),
-        };
-        if let Some(protection) = subject.protection(scene.now) {
-            return Err(protection);
-        }
-        if row.content().is_some_and(|content| self.shared.contains(&beginning(content))) {
-            return Err(Protection::Shared);
-        }
+        let (row, policy) = (subject.row, subject.policy);
         let now = Left { stage: row.stage(), bytes: row.form_stored(), fidelity: row.fidelity };
-        let stages = subject.stages_for_budget(scene.now)?;
+        let stages = subject.stages_for_budget(at)?;
         let ahead: Vec<Left> = stages.into_iter().map(|stage| self.left(row, stage)).collect();
         if ahead.iter().all(|left| left.bytes >= now.bytes) {
             return Err(Protection::LastStage);
         }
         let (weight, half_life, effective) = (policy.weight, policy.half_life, subject.effective);
-        Ok(Candidate { id, weight, half_life, effective, now, ahead })
+        Ok(Candidate { id, followers: Vec::new(), weight, half_life, effective, now, ahead })
     }
 
     fn left(&self, row: &ObjectRow, stage: Stage) -> Left {
@@ -175,31 +217,40 @@ impl Survey {
         budget: Budget,
     ) -> Result<BudgetStatus> {
         let mut blocked: BTreeMap<Protection, Blocked> = BTreeMap::new();
-        let mut largest: Vec<BlockedObject> = Vec::new();
+        let mut largest: Vec<(BlockedObject, Option<ContentHash>)> = Vec::new();
+        let mut walk = Walk::new(self, scene, tenant);
         scene.for_each(|id, row, policy| {
             if tenant.is_some_and(|tenant| tenant != row.tenant) || row.stored == 0 {
-                return;
+                return Ok(());
             }
-            let Err(by) = self.judge(scene, id, row, policy) else { return };
+            let Judged::Not(by) = walk.judge(id, row, policy)? else { return Ok(()) };
             let sum = blocked.entry(by).or_insert(Blocked { by, objects: 0, bytes: 0 });
             sum.objects += 1;
             sum.bytes += row.stored;
             let (name, tenant) = (row.name.clone(), row.tenant.clone());
-            largest.push(BlockedObject { name, tenant, bytes: row.stored, by });
+            largest.push((BlockedObject { name, tenant, bytes: row.stored, by, holders: 1 }, row.content()));
             if largest.len() > 8 * NAMED_MAX {
                 keep_largest(&mut largest);
             }
+            Ok(())
         })?;
         keep_largest(&mut largest);
+        let mut largest_blocked = Vec::with_capacity(largest.len());
+        for (mut object, content) in largest {
+            if let Some(content) = content {
+                object.holders = scene.inner.referrers(&scene.snapshot, content)?.len().max(1) as u64;
+            }
+            largest_blocked.push(object);
+        }
         let mut blocked: Vec<Blocked> = blocked.into_values().collect();
         blocked.sort_by_key(|sum| std::cmp::Reverse(sum.bytes));
         let (tenant, used_bytes) = (tenant.map(str::to_owned), self.used_bytes(tenant));
-        Ok(BudgetStatus { tenant, budget, used_bytes, blocked, largest_blocked: largest })
+        Ok(BudgetStatus { tenant, budget, used_bytes, blocked, largest_blocked })
     }
 }
 
-fn keep_largest(objects: &mut Vec<BlockedObject>) {
-    objects.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+fn keep_largest(objects: &mut Vec<(BlockedObject, Option<ContentHash>)>) {
+    objects.sort_by(|(a, _), (b, _)| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
     objects.truncate(NAMED_MAX);
 }
 

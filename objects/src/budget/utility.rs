@@ -196,7 +196,8 @@ impl<'a> Run<'a> {
         let now = self.left[at]?;
         let ahead = ahead(self.trace.objects[at].bytes, now);
         let (weight, half_life, effective) = (1.0, HALF_LIFE, self.effective[at]);
-        Some(Candidate { id: ObjectId(at as u64), weight, half_life, effective, now, ahead })
+        let (id, followers) = (ObjectId(at as u64), Vec::new());
+        Some(Candidate { id, followers, weight, half_life, effective, now, ahead })
     }
 
     /// What a cache would throw away first has the least.

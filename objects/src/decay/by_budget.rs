@@ -9,14 +9,14 @@
 //! plan, and one that leaves less ends the work earlier. Tenants' budgets come first: what they free counts for the
 //! database's as well.
 //!
-//! Invariants: nothing protected moves; no more moves once enough is freed; an object whose step did not come about is not
+//! Invariants: nothing protected moves; objects that share a content move together or not at all; no more moves once enough is freed; an object whose step did not come about is not
 //! planned again in the round.
 
 use super::dry_run;
 use super::round::{Mode, Round};
 use crate::budget::{
-    Budget, BudgetPlace, BudgetReport, BudgetStatus, Left, NextStep, PlanLimits, Scene, Survey, VICTIMS_MAX,
-    Victims, plan,
+    Budget, BudgetPlace, BudgetReport, BudgetStatus, Judged, Left, NextStep, PlanLimits, Scene, Survey,
+    VICTIMS_MAX, Victims, Walk, plan,
 };
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -47,8 +47,9 @@ impl Task {
         if freed >= 0 { self.need_bytes.saturating_sub(freed.unsigned_abs()) } else { self.need_bytes }
     }
 
-    pub(super) fn count(&mut self, before: &ObjectRow, after: &ObjectRow) {
-        self.freed_bytes += before.form_stored() as i64 - after.form_stored() as i64;
+    /// Counts what a commit has freed: bytes of contents that are gone and of traces, less those that came.
+    pub(super) fn count_freed(&mut self, bytes: i64) {
+        self.freed_bytes += bytes;
     }
 
     /// The stage that an object is planned for. Whether bytes are still missing is asked at the commit, whose order is given.
@@ -85,7 +86,7 @@ impl Round<'_> {
         drop(scene);
         loop {
             let moved = self.moved();
-            self.take(&mut victims, &survey)?;
+            self.take(&mut victims, &survey, whose)?;
             let is_over = self.with_task(|task| task.missing_bytes()) == 0 || !victims.is_truncated();
             if is_over || self.is_stopped() || self.is_at_limit() || self.moved() == moved {
                 break;
@@ -118,11 +119,14 @@ impl Round<'_> {
     }
 
     /// Plans and moves until enough is freed, or nobody is left.
-    fn take(&self, victims: &mut Victims, survey: &Survey) -> Result<()> {
+    fn take(&self, victims: &mut Victims, survey: &Survey, tenant: Option<&str>) -> Result<()> {
         while !self.is_stopped() && !self.is_at_limit() {
             let missing = self.with_task(|task| task.missing_bytes());
             let scene = Scene::present(self.inner, self.now);
-            let load = |id| if self.is_settled(id) { Ok(None) } else { scene.candidate(survey, id) };
+            let load = |id| {
+                let candidate = scene.candidate(survey, id, tenant)?;
+                Ok(candidate.filter(|candidate| !candidate.objects().any(|id| self.is_settled(id))))
+            };
             let bytes_max = missing.saturating_mul(OVER_PLAN);
             let limits = PlanLimits { objects_max: VICTIMS_PER_PLAN, bytes_max };
             let planned = plan(victims, self.now, missing, limits, load)?;
@@ -159,14 +163,16 @@ fn fill(
     is_left_out: &dyn Fn(ObjectId) -> bool,
 ) -> Result<Victims> {
     let mut victims = Victims::new(VICTIMS_MAX, scene.now);
+    let mut walk = Walk::new(survey, scene, tenant);
     scene.for_each(|id, row, policy| {
-        if tenant.is_some_and(|tenant| tenant != row.tenant) || is_left_out(id) {
-            return;
+        if tenant.is_some_and(|tenant| tenant != row.tenant) {
+            return Ok(());
         }
-        let candidate = survey.judge(scene, id, row, policy).ok();
-        if let Some((_, step)) = candidate.and_then(|candidate| candidate.next_step(None)) {
-            victims.add(id, &step);
+        let Judged::May(candidate) = walk.judge(id, row, policy)? else { return Ok(()) };
+        if let Some((_, step)) = candidate.next_step(None).filter(|_| !candidate.objects().any(is_left_out)) {
+            victims.add(candidate.id, &step);
         }
+        Ok(())
     })?;
     Ok(victims)
 }
@@ -195,7 +201,10 @@ pub(super) fn foretold(
             continue;
         }
         let mut victims = fill(&scene, &survey, tenant.as_deref(), &|id| moves.contains_key(&id))?;
-        let load = |id| if moves.contains_key(&id) { Ok(None) } else { scene.candidate(&survey, id) };
+        let load = |id| {
+            let candidate = scene.candidate(&survey, id, tenant.as_deref())?;
+            Ok(candidate.filter(|candidate| !candidate.objects().any(|id| moves.contains_key(&id))))
+        };
         let planned = plan(&mut victims, now, used - budget.stops_at_bytes(), PlanLimits::NONE, load)?;
         freed_bytes += planned.freed_bytes;
         let whose = tenant.map_or_else(String::new, |tenant| format!(" of tenant '{tenant}'"));
@@ -220,20 +229,22 @@ pub(super) fn places(
     let scene = Scene::present(inner, now);
     let survey = Survey::of(&scene)?;
     let policy = scene.policies.of(&row.policy, row.kind());
-    let own = survey.judge(&scene, id, row, &policy);
-    let step = own.as_ref().ok().and_then(|candidate| candidate.next_step(None));
     let mut places = Vec::new();
     for (tenant, budget) in budgets {
+        let own = survey.judge(&scene, id, row, &policy, tenant.as_deref())?;
+        let step = own.as_ref().ok().and_then(|candidate| candidate.next_step(None));
         let (mut objects_before, mut bytes_before) = (0, 0);
+        let mut walk = Walk::new(&survey, &scene, tenant.as_deref());
         scene.for_each(|other, row, policy| {
             let is_elsewhere = tenant.as_ref().is_some_and(|tenant| *tenant != row.tenant);
-            let Some((_, own)) = step.filter(|_| other != id && !is_elsewhere) else { return };
-            let candidate = survey.judge(&scene, other, row, policy).ok();
-            let theirs = candidate.and_then(|candidate| candidate.next_step(None));
+            let Some((_, own)) = step.filter(|_| !is_elsewhere) else { return Ok(()) };
+            let Judged::May(candidate) = walk.judge(other, row, policy)? else { return Ok(()) };
+            let theirs = candidate.next_step(None).filter(|_| !candidate.objects().any(|other| other == id));
             if let Some((_, theirs)) = theirs.filter(|(_, theirs)| theirs.score(now) < own.score(now)) {
-                objects_before += 1;
+                objects_before += candidate.objects().count() as u64;
                 bytes_before += theirs.bytes_freed;
             }
+            Ok(())
         })?;
         let next = own.as_ref().ok().zip(step).and_then(|(candidate, (at, _))| {
             let left = candidate.ahead.get(at)?;

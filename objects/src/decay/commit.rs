@@ -20,6 +20,8 @@ use std::sync::Arc;
 /// What to commit for one record, and what must not have changed until then.
 pub(super) struct Plan<'a> {
     pub content: ContentHash,
+    /// Its bytes on disk.
+    pub stored_bytes: u64,
     /// The write that put the content where it was read.
     pub seqno: Seqno,
     pub snapshot: Snapshot,
@@ -70,13 +72,14 @@ impl<'a> Round<'a> {
             plan.moves.iter().for_each(|step| self.leave_alone(step.id));
             return Ok(false);
         }
+        let (batch, records) = (self.inner.db.batch(), Vec::new());
         let mut commit =
-            Commit { round: self, plan: &plan, blobs, batch: self.inner.db.batch(), records: Vec::new() };
+            Commit { round: self, plan: &plan, blobs, batch, records, placed: Vec::new(), freed_bytes: 0 };
         let Some(rows) = commit.build()? else {
             plan.moves.iter().for_each(|step| self.look_again(step.id));
             return Ok(false);
         };
-        let (mut batch, records) = (commit.batch, commit.records);
+        let (mut batch, records, freed_bytes) = (commit.batch, commit.records, commit.freed_bytes);
         batch.use_reserve();
         self.inner.guard.note_spent(&mut batch, &self.inner.spaces, &self.inner.options);
         let was_read = || plan.moves.iter().any(|step| plan.watch.saw_a_read_of(step.id));
@@ -90,6 +93,7 @@ impl<'a> Round<'a> {
                     plan.moves.iter().for_each(|step| self.leave_alone(step.id));
                     return Ok(false);
                 }
+                self.with_task(|task| task.count_freed(freed_bytes));
                 for (step, after) in plan.moves.iter().zip(&rows) {
                     match step.result {
                         MoveResult::Floor => self.count_blocked(),
@@ -115,6 +119,10 @@ struct Commit<'c, 'a> {
     blobs: &'c [PendingBlob],
     batch: WriteBatch,
     records: Vec<HistoryRecord>,
+    /// Our own outputs that the batch has: as many as there are ways to a stage.
+    placed: Vec<ContentHash>,
+    /// Bytes of contents that go, less those of contents and traces that come.
+    freed_bytes: i64,
 }
 
 impl Commit<'_, '_> {
@@ -134,6 +142,7 @@ impl Commit<'_, '_> {
                     let Some(stored) = self.refer(*content, step.id)? else { return Ok(None) };
                     after.set_form_stored(stored);
                 }
+                MoveResult::Done { content: None, .. } => self.freed_bytes -= after.form_stored() as i64,
                 MoveResult::Done { .. } | MoveResult::Floor => {}
             }
             if let Some(stored) = repacked {
@@ -148,6 +157,7 @@ impl Commit<'_, '_> {
             rows.push(after);
         }
         if remaining == 0 {
+            self.freed_bytes += plan.stored_bytes as i64;
             self.batch.delete(&spaces.contents, plan.content.0.to_vec());
         }
         if let Some(stored) = repacked {
@@ -165,7 +175,9 @@ impl Commit<'_, '_> {
         let plan = self.plan;
         let blob = self.blob_of(plan.content).filter(|_| plan.repacks)?.clone();
         self.batch.put_blob(&self.round.inner.spaces.contents, plan.content.0.to_vec(), &blob);
-        Some(blob.blob_ref().stored_len)
+        let stored = blob.blob_ref().stored_len;
+        self.freed_bytes += plan.stored_bytes as i64 - stored as i64;
+        Some(stored)
     }
 
     /// Adds a reference to a content: one that the store has by now, or else our own output. Gives its bytes on disk;
@@ -177,9 +189,14 @@ impl Commit<'_, '_> {
             self.batch.require_version(&spaces.contents, key, seqno);
             blob.stored_len
         } else if let Some(blob) = self.blob_of(content).cloned() {
-            self.batch.require_absent(&spaces.contents, key.clone());
-            self.batch.put_blob(&spaces.contents, key, &blob);
-            blob.blob_ref().stored_len
+            let stored = blob.blob_ref().stored_len;
+            if !self.placed.contains(&content) {
+                self.batch.require_absent(&spaces.contents, key.clone());
+                self.batch.put_blob(&spaces.contents, key, &blob);
+                self.freed_bytes -= stored as i64;
+                self.placed.push(content);
+            }
+            stored
         } else {
             return Ok(None);
         };

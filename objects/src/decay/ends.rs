@@ -80,11 +80,7 @@ impl Round<'_> {
 
     /// Takes away what is left of an object but its row, and its original if that is to be kept. `judge` gives its progress
     /// afterwards; `None` if it stays.
-    fn purge_if(
-        &self,
-        id: ObjectId,
-        judge: impl Fn(&Subject<'_>, Seqno) -> Option<f64>,
-    ) -> Result<()> {
+    fn purge_if(&self, id: ObjectId, judge: impl Fn(&Subject<'_>, Seqno) -> Option<f64>) -> Result<()> {
         let watch = self.inner.touches.watch(vec![id]);
         let snapshot = self.inner.db.snapshot();
         let Some(before) = self.load(&snapshot, id)? else { return Ok(()) };
@@ -101,8 +97,10 @@ impl Round<'_> {
         let mut batch = self.inner.db.batch();
         batch.use_reserve();
         self.inner.put_row(&mut batch, id, Some(&before), &after);
+        let mut is_freed = before.row.content().is_none();
         for content in before.row.contents().filter(|content| !after.refers_to(*content)) {
-            self.inner.drop_reference(&mut batch, &snapshot, content, id)?;
+            let is_gone = self.inner.drop_reference(&mut batch, &snapshot, content, id)?;
+            is_freed |= is_gone && before.row.content() == Some(content);
         }
         self.inner.guard.note_spent(&mut batch, &self.inner.spaces, &self.inner.options);
         let record = self.inner.record(id, Some(&before.row), Some(&after), self.reason(), self.now);
@@ -111,6 +109,8 @@ impl Round<'_> {
             done => {
                 if done? {
                     self.count_move(&before.row, &after);
+                    let freed = if is_freed { before.row.form_stored() } else { 0 };
+                    self.with_task(|task| task.count_freed(freed as i64));
                 } else {
                     self.leave_alone(id);
                 }

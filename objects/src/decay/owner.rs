@@ -11,7 +11,7 @@
 //!
 //! Invariants: a transform runs once for each goal, however many objects share it; equal outputs are stored once; a
 //! content that nothing refers to any more is removed, one whose referrers cannot be read is kept. What stays is never read, and
-//! what is too large for a codec is read in pieces. A judgement rests on the record's snapshot, so it is the same on any thread.
+//! what is too large for a codec is read in pieces. For a budget's sake all that refer to a content move or none does. A judgement rests on the record's snapshot, so it is the same on any thread.
 
 use super::commit::{Move, MoveResult, Plan, Told};
 use super::round::{Mode, Round};
@@ -110,15 +110,21 @@ impl<'a> Round<'a> {
             outputs: Vec::new(),
         };
         let (mut moves, mut stayers, mut unreadable) = (Vec::new(), Vec::new(), 0);
+        let mut movers = Vec::new();
         for id in referrers {
             let Some(before) = self.load(snapshot, id)? else {
                 unreadable += 1;
                 continue;
             };
-            let Some((to, progress)) = judge.target(id, &before) else {
-                stayers.push((id, before));
-                continue;
-            };
+            match judge.target(id, &before) {
+                Some(target) => movers.push((id, before, target)),
+                None => stayers.push((id, before)),
+            }
+        }
+        if self.moves_all_or_none() && stayers.len() + unreadable > 0 {
+            stayers.extend(movers.drain(..).map(|(id, before, _)| (id, before)));
+        }
+        for (id, before, (to, progress)) in movers {
             judge.read_value()?;
             match judge.transition(id, &before, to, progress) {
                 Ok((after, result)) => moves.push(Move { id, before, after, result }),
@@ -128,6 +134,9 @@ impl<'a> Round<'a> {
                 }
             }
         }
+        if self.moves_all_or_none() {
+            judge.let_go_together(&mut moves, &mut stayers);
+        }
         if moves.is_empty() && stayers.len() + unreadable > 0 {
             return Ok(Judgement::Keep {
                 bin: judge.bin_of(record.bin.class, stayers.iter().map(|(_, row)| &row.row)),
@@ -135,14 +144,35 @@ impl<'a> Round<'a> {
         }
         let repacks = judge.repack(&moves, &stayers);
         let outputs = judge.outputs;
-        let (seqno, policies_epoch, snapshot) = (record.seqno, policies.epoch(), snapshot.clone());
-        let plan =
-            Plan { content, seqno, snapshot, policies_epoch, watch, moves, stayers, unreadable, repacks };
+        let plan = Plan {
+            content,
+            stored_bytes: record.blob.stored_len,
+            seqno: record.seqno,
+            snapshot: snapshot.clone(),
+            policies_epoch: policies.epoch(),
+            watch,
+            moves,
+            stayers,
+            unreadable,
+            repacks,
+        };
         Ok(Judgement::Rewrite { outputs, plan })
     }
 }
 
 impl Judge<'_, '_> {
+    /// Takes moves back if others that share the content turn out not to move: nothing would be freed by theirs. What stops those
+    /// is noted, so that the next plan knows.
+    fn let_go_together(&mut self, moves: &mut Vec<Move>, stayers: &mut Vec<(ObjectId, Versioned)>) {
+        if stayers.is_empty() && moves.iter().all(Move::is_done) {
+            return;
+        }
+        let (done, rest): (Vec<Move>, Vec<Move>) = moves.drain(..).partition(Move::is_done);
+        *moves = rest;
+        stayers.extend(done.into_iter().map(|step| (step.id, step.before)));
+        self.outputs.clear();
+    }
+
     /// The stage an object goes to now, with its progress after; `None` if it stays. Purging is not done here.
     fn target(&self, id: ObjectId, before: &Versioned) -> Option<(Stage, f64)> {
         let (round, row) = (self.round, &before.row);

@@ -407,9 +407,7 @@ impl<'a> Round<'a> {
     }
 
     pub(super) fn count_move(&self, before: &ObjectRow, after: &ObjectRow) {
-        let mut state = self.state.lock();
-        state.task.count(before, after);
-        state.report.count_move(before, after);
+        self.state.lock().report.count_move(before, after);
     }
 
     pub(super) fn with_task<T>(&self, act: impl FnOnce(&mut Task) -> T) -> T {
@@ -418,6 +416,11 @@ impl<'a> Round<'a> {
 
     pub(super) fn report_budget(&self, report: BudgetReport) {
         self.state.lock().report.budgets.push(report);
+    }
+
+    /// Whether objects that share a content move together or not at all.
+    pub(super) fn moves_all_or_none(&self) -> bool {
+        matches!(self.mode, Mode::Budget)
     }
 
     /// Whether a budget's round is at its goal.
@@ -436,10 +439,13 @@ impl<'a> Round<'a> {
     pub(super) fn move_chosen(&self, ids: impl Iterator<Item = ObjectId>) -> Result<()> {
         self.state.lock().granted.clear();
         let mut files = Files::new();
+        let mut last = None;
         for id in ids {
             let snapshot = self.inner.db.snapshot();
             let Some(found) = self.load(&snapshot, id)? else { continue };
-            if self.may_spend(&found.row) {
+            // Those that share a content come one after the other, and its bytes are degraded once.
+            if found.row.content() == last || self.may_spend(&found.row) {
+                last = found.row.content();
                 self.state.lock().granted.insert(id);
                 self.note_file(&snapshot, id, &found.row, &mut files)?;
             }

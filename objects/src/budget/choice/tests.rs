@@ -24,6 +24,7 @@ fn candidate(
     });
     Candidate {
         id: ObjectId(id),
+        followers: Vec::new(),
         weight,
         half_life: days(tau_days),
         effective: Effective::born(Timestamp(NOW.0 - idle_days * 86_400_000), Duration::ZERO),
