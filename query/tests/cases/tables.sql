@@ -180,7 +180,7 @@ levels|system|4|NULL
 objects|system|24|NULL
 pairs|user|2|CREATE TABLE pairs (a, b, PRIMARY KEY (a, b))
 plain|user|2|CREATE TABLE plain (a, b)
-policies|system|31|NULL
+policies|system|33|NULL
 stats|system|2|NULL
 tables|system|4|NULL
 
