@@ -16,6 +16,7 @@ mod budgets;
 mod command_line;
 mod controls;
 mod demo;
+mod estimates;
 mod import_from_other_stores;
 mod kill_during_import_loses_nothing_acknowledged;
 mod large_files_pass_in_pieces;

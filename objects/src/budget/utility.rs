@@ -9,13 +9,10 @@
 //!
 //! `PATINA_LONG_TESTS=1 cargo test -p patina-objects --lib utility -- --nocapture` prints the table of `docs/decay.md`.
 
-use super::usual::Usual;
 use super::{Candidate, Left, PlanLimits, VICTIMS_MAX, Victims, plan};
 use crate::clock::{Timestamp, days};
 use crate::heat::Effective;
-use crate::rows::ObjectRow;
 use crate::types::{ObjectId, Stage};
-use patina_codecs::Kind;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
@@ -149,23 +146,17 @@ struct Run<'a> {
     used: u64,
 }
 
-/// What stages leave of a picture.
+/// What the stages leave of a picture: shares of its bytes, bytes at most, fidelity.
+const LEFT: [(f64, u64, f64); 3] = [(0.35, u64::MAX, 0.95), (0.08, u64::MAX, 0.5), (1.0, 400, 0.02)];
+
+/// What is still ahead of a picture of so many bytes.
 fn ahead(bytes: u64, from: Left) -> Vec<Left> {
-    let (kind, stage) = (Kind::Image.as_str().to_owned(), from.stage.number().into());
-    let row = ObjectRow {
-        kind,
+    let left = STAGES.into_iter().zip(LEFT).map(|(stage, (share, bytes_max, fidelity))| Left {
         stage,
-        size: bytes,
-        stored: from.bytes,
-        fidelity: from.fidelity,
-        ..Default::default()
-    };
-    let usual = Usual::default();
-    let later = STAGES.into_iter().filter(|stage| *stage > from.stage);
-    later
-        .map(|stage| (stage, usual.left(&row, stage)))
-        .map(|(stage, (bytes, fidelity))| Left { stage, bytes, fidelity })
-        .collect()
+        bytes: ((bytes as f64 * share).round() as u64).min(bytes_max),
+        fidelity,
+    });
+    left.filter(|left| left.stage > from.stage).collect()
 }
 
 /// Positive floats order as their bits do.
