@@ -68,11 +68,10 @@ fn unreadable(path: &Path, error: &io::Error) -> String {
 
 /// What is plainly wrong with the bytes of a picture, if anything is.
 pub fn damage(source: &mut (impl Read + Seek)) -> io::Result<Option<&'static str>> {
-    let begins = read_at::<8>(source, 0)?.unwrap_or_default();
-    if begins.starts_with(&[0xff, 0xd8, 0xff]) && !jpeg_ends(source)? {
+    if read_at(source, 0)? == Some([0xff, 0xd8, 0xff]) && !jpeg_ends(source)? {
         return Ok(Some("a JPEG that is cut off"));
     }
-    if begins == *b"\x89PNG\r\n\x1a\n" && !png_ends(source)? {
+    if read_at(source, 0)? == Some(*b"\x89PNG\r\n\x1a\n") && !png_ends(source)? {
         return Ok(Some("a PNG that is cut off"));
     }
     Ok(None)
