@@ -183,7 +183,7 @@ impl Body {
         }
         match (name, self.form) {
             ("h", Form::OpenDocument) => {
-                let level = local(tag, "outline-level").and_then(|level| level.parse().ok()).unwrap_or(1);
+                let level = attribute(tag, "outline-level").and_then(|level| level.parse().ok()).unwrap_or(1);
                 self.open.push(Paragraph { heading: level, ..Paragraph::default() });
             }
             ("p", Form::OpenDocument) => {
@@ -195,7 +195,7 @@ impl Body {
             ("list", Form::OpenDocument) => self.lists += 1,
             ("t", Form::Docx | Form::Pptx) => self.in_text += 1,
             ("pStyle", Form::Docx) => {
-                let style = local(tag, "val").unwrap_or_default().to_ascii_lowercase();
+                let style = attribute(tag, "val").unwrap_or_default().to_ascii_lowercase();
                 let level = style.strip_prefix("heading").map(|level| level.trim().parse().unwrap_or(1));
                 let level = level.or_else(|| (style == "title").then_some(1));
                 self.change(|paragraph| {
@@ -205,7 +205,7 @@ impl Body {
             }
             ("numPr", Form::Docx) => self.change(|paragraph| paragraph.is_item = true),
             ("ph", Form::Pptx) => {
-                self.is_title = matches!(local(tag, "type").as_deref(), Some("title" | "ctrTitle"));
+                self.is_title = matches!(attribute(tag, "type").as_deref(), Some("title" | "ctrTitle"));
             }
             ("sp", Form::Pptx) => self.is_title = false,
             ("page", Form::OpenDocument) => {
@@ -215,7 +215,7 @@ impl Body {
             }
             ("lastRenderedPageBreak" | "soft-page-break", _) => self.turn_page(),
             ("br", Form::Docx)
-                if !self.pages.are_rendered && local(tag, "type").as_deref() == Some("page") =>
+                if !self.pages.are_rendered && attribute(tag, "type").as_deref() == Some("page") =>
             {
                 self.turn_page();
             }
@@ -305,17 +305,7 @@ impl Body {
     }
 }
 
-/// An attribute by its name without prefix.
-fn local(tag: &BytesStart<'_>, name: &str) -> Option<String> {
-    let found = tag
-        .attributes()
-        .with_checks(false)
-        .flatten()
-        .find(|attribute| attribute.key.local_name().as_ref() == name)?;
-    Some(found.value.to_string())
-}
-
-/// An attribute by its whole name.
+/// An attribute: by its whole name if that has a prefix, else whatever its prefix is.
 pub(super) fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
     let found = tag.attributes().with_checks(false).flatten().find(|attribute| match name.contains(':') {
         true => attribute.key.as_ref() == name,

@@ -218,6 +218,37 @@ pub(super) fn take_lock(vfs: &dyn Vfs, dir: &Path) -> Result<Box<dyn VfsLock>> {
     }
 }
 
+/// The names in the directory of a database, which may be damaged.
+///
+/// # Errors
+/// [`ErrorKind::NotADatabase`]; [`ErrorKind::Io`] if the directory cannot be listed.
+pub(super) fn list_database(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<String>> {
+    let names = vfs.list(dir).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => not_a_database(dir),
+        _ => Error::io("list", dir, source),
+    })?;
+    let is_ours = |name: &String| parse_name(name).is_some() || manifest::is_left_from_creation(name);
+    if !manifest::is_database(&names) && !names.iter().any(is_ours) {
+        return Err(not_a_database(dir));
+    }
+    Ok(names)
+}
+
+/// As [`take_lock`], for who only reads: none where nothing can be written, as nobody else can write there either.
+pub(super) fn take_lock_to_read(vfs: &dyn Vfs, dir: &Path) -> Result<Option<Box<dyn VfsLock>>> {
+    match take_lock(vfs, dir) {
+        Err(error) if error.kind() == ErrorKind::NotWritable => Ok(None),
+        taken => taken.map(Some),
+    }
+}
+
+fn not_a_database(dir: &Path) -> Error {
+    Error::new(
+        ErrorKind::NotADatabase,
+        format!("there is no database in {}; name its directory", dir.display()),
+    )
+}
+
 fn open_tables(
     dir: &Path,
     state: &State,

@@ -15,10 +15,9 @@ mod copy;
 mod source;
 
 use super::Db;
-use super::open::{parse_name, take_lock};
+use super::open::{list_database, take_lock_to_read};
 use super::verify::VerifyProgress;
-use crate::error::{Error, ErrorKind, Result};
-use crate::manifest;
+use crate::error::{Error, Result};
 use crate::vfs::Vfs;
 use bytes::Bytes;
 use copy::Copy;
@@ -128,7 +127,7 @@ impl Db {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::NotADatabase`] if there is none, [`ErrorKind::Locked`] if it is open, [`ErrorKind::InvalidArgument`] if `dest` holds
+    /// [`NotADatabase`](crate::ErrorKind::NotADatabase) if there is none, [`Locked`](crate::ErrorKind::Locked) if it is open, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if `dest` holds
     /// something, and what the file system refuses in `dest`. Damage is no error: it is the report.
     pub fn salvage(
         vfs: Arc<dyn Vfs>,
@@ -136,19 +135,8 @@ impl Db {
         dest: &Path,
         mut progress: impl FnMut(&VerifyProgress<'_>),
     ) -> Result<SalvageReport> {
-        let names = vfs.list(dir).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => not_a_database(dir),
-            _ => Error::io("list", dir, source),
-        })?;
-        let is_ours = |name: &String| parse_name(name).is_some() || manifest::is_left_from_creation(name);
-        if !manifest::is_database(&names) && !names.iter().any(is_ours) {
-            return Err(not_a_database(dir));
-        }
-        let _lock = match take_lock(&*vfs, dir) {
-            // Where nothing can be written, nobody else can write either.
-            Err(error) if error.kind() == ErrorKind::NotWritable => None,
-            taken => Some(taken?),
-        };
+        let names = list_database(&*vfs, dir)?;
+        let _lock = take_lock_to_read(&*vfs, dir)?;
         super::checkpoint::prepare(&*vfs, dest)?;
         let mut report = SalvageReport::default();
         let source = Source::find(vfs.clone(), dir, &names, &mut report);
@@ -157,9 +145,4 @@ impl Db {
         copy.finish()?;
         Ok(report)
     }
-}
-
-fn not_a_database(dir: &Path) -> Error {
-    let message = format!("there is no database in {}; name its directory", dir.display());
-    Error::new(ErrorKind::NotADatabase, message)
 }

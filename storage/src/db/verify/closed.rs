@@ -5,13 +5,14 @@
 //! and log is read for itself.
 
 use super::super::open::{
-    BLOB_SUFFIX, LOG_SUFFIX, TABLE_SUFFIX, file_name, parse_name, recover_blob_file, take_lock,
+    BLOB_SUFFIX, LOG_SUFFIX, TABLE_SUFFIX, file_name, list_database, parse_name, recover_blob_file,
+    take_lock_to_read,
 };
 use super::super::replay::{Replay, needed_logs};
 use super::{Db, Verifier, VerifyProgress, VerifyReport};
 use crate::blob::{BlobFile, Identity};
-use crate::error::{Error, ErrorKind, Result};
-use crate::manifest::{self, BlobOrigin, Manifest, State};
+use crate::error::{Error, Result};
+use crate::manifest::{BlobOrigin, Manifest, State};
 use crate::memtable::Memtable;
 use crate::open_files::OpenFiles;
 use crate::options::LogRecovery;
@@ -48,26 +49,15 @@ impl Db {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::NotADatabase`] if there is none, [`ErrorKind::Locked`] if it is open, [`ErrorKind::Io`] if the directory
+    /// [`NotADatabase`](crate::ErrorKind::NotADatabase) if there is none, [`Locked`](crate::ErrorKind::Locked) if it is open, [`Io`](crate::ErrorKind::Io) if the directory
     /// cannot be listed. Damage is no error: it is the report.
     pub fn verify_closed(
         vfs: Arc<dyn Vfs>,
         dir: &Path,
         mut progress: impl FnMut(&VerifyProgress<'_>),
     ) -> Result<VerifyReport> {
-        let names = vfs.list(dir).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => not_a_database(dir),
-            _ => Error::io("list", dir, source),
-        })?;
-        let is_ours = |name: &String| parse_name(name).is_some() || manifest::is_left_from_creation(name);
-        if !manifest::is_database(&names) && !names.iter().any(is_ours) {
-            return Err(not_a_database(dir));
-        }
-        let _lock = match take_lock(&*vfs, dir) {
-            // Where nothing can be written, nobody else can write either.
-            Err(error) if error.kind() == ErrorKind::NotWritable => None,
-            taken => Some(taken?),
-        };
+        let names = list_database(&*vfs, dir)?;
+        let _lock = take_lock_to_read(&*vfs, dir)?;
         let handles = Arc::new(OpenFiles::new(vfs.clone(), OPEN_FILES_MAX));
         let cache = Arc::new(block_cache(CACHE_BYTES));
         let files = Files { vfs: &*vfs, dir, names: &names, handles, cache };
@@ -76,13 +66,6 @@ impl Db {
             Err(error) => Ok(files.verify_without_manifest(&error, &mut progress)),
         }
     }
-}
-
-fn not_a_database(dir: &Path) -> Error {
-    Error::new(
-        ErrorKind::NotADatabase,
-        format!("there is no database in {}; name its directory", dir.display()),
-    )
 }
 
 struct Files<'a> {
