@@ -271,8 +271,9 @@ fn finish(
     };
     input.deadline.check()?;
     let bytes = target.encode(picture, quality, &carried)?;
-    let check_side_px = 2 * similarity::proxy_side_px(picture);
-    let decoded = target.decode(&bytes, Some(check_side_px), input.limits, input.deadline)?;
+    let (proxy_width, proxy_height) = similarity::proxy_size(picture);
+    let proxy_side_px = proxy_width.max(proxy_height);
+    let decoded = target.decode(&bytes, Some(proxy_side_px), input.limits, input.deadline)?;
     if decoded.full_px != (picture.width, picture.height) {
         return Err(Refusal::new("the written picture decodes to another size: kept as it is"));
     }

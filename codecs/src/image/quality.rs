@@ -26,13 +26,13 @@ pub(super) fn search(
     deadline: &Deadline,
 ) -> Result<u8, Refusal> {
     let sample = mosaic(picture)?;
-    let luma = sample.luma();
+    let reference = similarity::Reference::new(sample.luma(), sample.width as usize);
     let nothing = Carried { icc: None, exif: None };
     let reached = |quality: u8| -> Result<bool, Refusal> {
         deadline.check()?;
         let bytes = target.encode(&sample, quality, &nothing)?;
         let decoded = target.decode(&bytes, None, &Limits::default(), deadline)?;
-        Ok(similarity::ssim(&luma, &decoded.picture.luma(), sample.width as usize) >= target_ssim)
+        Ok(reference.ssim(&decoded.picture.luma()) >= target_ssim)
     };
     let (mut low, mut high) = allowed.into_inner();
     while low < high {

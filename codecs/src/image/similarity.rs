@@ -14,6 +14,7 @@ use crate::registry::Refusal;
 pub(super) const PROXY_PIXELS_MAX: u32 = 250_000;
 
 const RADIUS: usize = 5;
+const WINDOW: usize = 2 * RADIUS + 1;
 const SIGMA: f32 = 1.5;
 const C1: f32 = (0.01 * 255.0) * (0.01 * 255.0);
 const C2: f32 = (0.03 * 255.0) * (0.03 * 255.0);
@@ -54,71 +55,137 @@ fn of_equal_size(source: &Picture, output: &Picture) -> Comparison {
     let error: u64 =
         source.pixels().iter().zip(output.pixels()).map(|(one, other)| u64::from(one.abs_diff(*other))).sum();
     Comparison {
-        ssim: ssim(&source.luma(), &output.luma(), source.width as usize),
+        ssim: Reference::new(source.luma(), source.width as usize).ssim(&output.luma()),
         channel_error: error as f64 / source.pixels().len().max(1) as f64,
     }
 }
 
-/// The longest side of a picture's proxy.
-pub(super) fn proxy_side_px(picture: &Picture) -> u32 {
-    let (width, height) = proxy_size(picture);
-    width.max(height)
-}
-
-fn proxy_size(picture: &Picture) -> (u32, u32) {
+/// Width and height of a picture's proxy.
+pub(super) fn proxy_size(picture: &Picture) -> (u32, u32) {
     let (width, height) = (f64::from(picture.width), f64::from(picture.height));
     let scale = (f64::from(PROXY_PIXELS_MAX) / (width * height)).sqrt().min(1.0);
     (((width * scale) as u32).max(1), ((height * scale) as u32).max(1))
 }
 
-/// Mean structural similarity of two equally large grey pictures with rows of `width` pixels.
-pub(super) fn ssim(one: &[f32], other: &[f32], width: usize) -> f64 {
-    let blur = |values: Vec<f32>| blurred(&values, width);
-    let products = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).collect::<Vec<f32>>();
-    let (mean_one, mean_other) = (blur(one.to_vec()), blur(other.to_vec()));
-    let (square_one, square_other) = (blur(products(one, one)), blur(products(other, other)));
-    let product = blur(products(one, other));
-    let mut sum = 0.0f64;
-    for at in 0..one.len() {
-        let (m1, m2) = (mean_one[at], mean_other[at]);
-        let variance_one = (square_one[at] - m1 * m1).max(0.0);
-        let variance_other = (square_other[at] - m2 * m2).max(0.0);
-        let covariance = product[at] - m1 * m2;
-        let likeness = (2.0 * m1 * m2 + C1) * (2.0 * covariance + C2);
-        sum += f64::from(likeness / ((m1 * m1 + m2 * m2 + C1) * (variance_one + variance_other + C2)));
-    }
-    sum / one.len().max(1) as f64
+/// A grey picture that others of its size are compared with: what depends on it alone is computed once.
+pub(super) struct Reference {
+    luma: Vec<f32>,
+    width: usize,
+    kernel: [f32; WINDOW],
+    /// Around each pixel.
+    means: Vec<f32>,
+    variances: Vec<f32>,
 }
 
-/// Gaussian blur, rows then columns, the border pixel repeated.
-fn blurred(values: &[f32], width: usize) -> Vec<f32> {
-    let height = values.len() / width.max(1);
-    let kernel = kernel();
-    let mut across = vec![0.0f32; values.len()];
-    for (row, out) in values.chunks_exact(width).zip(across.chunks_exact_mut(width)) {
-        for (x, out) in out.iter_mut().enumerate() {
-            *out = if x >= RADIUS && x + RADIUS < width {
-                kernel.iter().zip(&row[x - RADIUS..]).map(|(weight, value)| weight * value).sum()
-            } else {
-                let at = |k: usize| (x + k).saturating_sub(RADIUS).min(width - 1);
-                kernel.iter().enumerate().map(|(k, weight)| weight * row[at(k)]).sum()
-            };
-        }
+impl Reference {
+    /// `luma` is rows of `width` pixels, 0–255. Time and memory are proportional to its pixels.
+    pub(super) fn new(luma: Vec<f32>, width: usize) -> Self {
+        let kernel = kernel();
+        let mut means = Vec::with_capacity(luma.len());
+        let mut variances = Vec::with_capacity(luma.len());
+        let rows = |row: usize| &luma[row * width..(row + 1) * width];
+        blurred_rows(
+            &kernel,
+            width,
+            luma.len() / width.max(1),
+            |row, planes: [&mut [f32]; 2]| {
+                let [plain, square] = planes;
+                plain.copy_from_slice(rows(row));
+                square.iter_mut().zip(rows(row)).for_each(|(out, value)| *out = value * value);
+            },
+            |_, [mean, square]| {
+                means.extend_from_slice(mean);
+                variances
+                    .extend(mean.iter().zip(square).map(|(mean, square)| (square - mean * mean).max(0.0)));
+            },
+        );
+        Self { luma, width, kernel, means, variances }
     }
-    let mut down = vec![0.0f32; values.len()];
-    for (y, out) in down.chunks_exact_mut(width).enumerate() {
-        for (k, weight) in kernel.iter().enumerate() {
-            let from = (y + k).saturating_sub(RADIUS).min(height - 1) * width;
-            for (out, value) in out.iter_mut().zip(&across[from..from + width]) {
-                *out += weight * value;
+
+    /// Mean structural similarity of it and an equally large picture.
+    pub(super) fn ssim(&self, other: &[f32]) -> f64 {
+        let width = self.width;
+        let line = |row: usize| row * width..(row + 1) * width;
+        let mut sum = 0.0f64;
+        blurred_rows(
+            &self.kernel,
+            width,
+            self.luma.len().min(other.len()) / width.max(1),
+            |row, planes: [&mut [f32]; 3]| {
+                let [plain, square, product] = planes;
+                let (ours, theirs) = (&self.luma[line(row)], &other[line(row)]);
+                plain.copy_from_slice(theirs);
+                square.iter_mut().zip(theirs).for_each(|(out, value)| *out = value * value);
+                product.iter_mut().zip(ours.iter().zip(theirs)).for_each(|(out, (a, b))| *out = a * b);
+            },
+            |row, [mean, square, product]| {
+                let (means, variances) = (&self.means[line(row)], &self.variances[line(row)]);
+                let mut row_sum = 0.0f32;
+                for at in 0..width {
+                    let (m1, m2) = (means[at], mean[at]);
+                    let variance_other = (square[at] - m2 * m2).max(0.0);
+                    let covariance = product[at] - m1 * m2;
+                    let likeness = (2.0 * m1 * m2 + C1) * (2.0 * covariance + C2);
+                    row_sum += likeness / ((m1 * m1 + m2 * m2 + C1) * (variances[at] + variance_other + C2));
+                }
+                sum += f64::from(row_sum);
+            },
+        );
+        sum / self.luma.len().max(1) as f64
+    }
+}
+
+/// Gaussian blur of `N` planes at once, rows then columns, the border pixel repeated.
+///
+/// `fill` writes a row of each plane, `take` gets the blurred rows in order. Only as many rows as the window
+/// is high are in memory, and all inner loops run along a row, so that they become vector instructions.
+fn blurred_rows<const N: usize>(
+    kernel: &[f32; WINDOW],
+    width: usize,
+    height: usize,
+    mut fill: impl FnMut(usize, [&mut [f32]; N]),
+    mut take: impl FnMut(usize, [&[f32]; N]),
+) {
+    let mut padded: [Vec<f32>; N] = std::array::from_fn(|_| vec![0.0; width + 2 * RADIUS]);
+    let mut across: [[Vec<f32>; WINDOW]; N] =
+        std::array::from_fn(|_| std::array::from_fn(|_| vec![0.0; width]));
+    let mut down: [Vec<f32>; N] = std::array::from_fn(|_| vec![0.0; width]);
+    let mut filled = 0;
+    for row in 0..height {
+        while filled < height.min(row + RADIUS + 1) {
+            fill(filled, padded.each_mut().map(|plane| &mut plane[RADIUS..RADIUS + width]));
+            for (plane, rows) in padded.iter_mut().zip(&mut across) {
+                let (first, last) = (plane[RADIUS], plane[RADIUS + width - 1]);
+                plane[..RADIUS].fill(first);
+                plane[RADIUS + width..].fill(last);
+                weigh(kernel, &mut rows[filled % WINDOW], |k| &plane[k..k + width]);
             }
+            filled += 1;
         }
+        for (rows, out) in across.iter().zip(&mut down) {
+            let at = |k: usize| (row + k).saturating_sub(RADIUS).min(height - 1) % WINDOW;
+            weigh(kernel, out, |k| &rows[at(k)]);
+        }
+        take(row, down.each_ref().map(Vec::as_slice));
     }
-    down
 }
 
-fn kernel() -> [f32; 2 * RADIUS + 1] {
-    let mut kernel = [0.0f32; 2 * RADIUS + 1];
+/// The sum of the window's rows, each times its weight.
+fn weigh<'a>(kernel: &[f32; WINDOW], out: &mut [f32], row: impl Fn(usize) -> &'a [f32]) {
+    let width = out.len();
+    // Equally long, so that no index below needs a check.
+    let rows: [&[f32]; WINDOW] = std::array::from_fn(|k| &row(k)[..width]);
+    for (at, out) in out.iter_mut().enumerate() {
+        let mut sum = kernel[RADIUS] * rows[RADIUS][at];
+        for k in 0..RADIUS {
+            sum += kernel[k] * (rows[k][at] + rows[WINDOW - 1 - k][at]);
+        }
+        *out = sum;
+    }
+}
+
+fn kernel() -> [f32; WINDOW] {
+    let mut kernel = [0.0f32; WINDOW];
     for (k, weight) in kernel.iter_mut().enumerate() {
         let distance = k as f32 - RADIUS as f32;
         *weight = (-distance * distance / (2.0 * SIGMA * SIGMA)).exp();

@@ -186,11 +186,48 @@ fn similarity_is_one_for_equals_and_falls_with_noise() {
         let noise = |at: usize| ((at as u32).wrapping_mul(2_654_435_761) >> 16) as f32 / 65_536.0 - 0.5;
         luma.iter().enumerate().map(|(at, value)| value + strength * noise(at)).collect::<Vec<f32>>()
     };
-    let ssim = |other: &[f32]| similarity::ssim(&luma, other, 200);
+    let reference = similarity::Reference::new(luma.clone(), 200);
+    let ssim = |other: &[f32]| reference.ssim(other);
     assert!((ssim(&luma) - 1.0).abs() < 1e-4);
     let falling: Vec<f64> = [5.0, 20.0, 60.0, 150.0].iter().map(|strength| ssim(&noisy(*strength))).collect();
     assert!(falling.windows(2).all(|pair| pair[0] > pair[1]), "{falling:?}");
     assert!(falling[3] < 0.3, "{falling:?}");
+}
+
+/// The definition, pixel by pixel.
+fn ssim_as_defined(one: &[f32], other: &[f32], width: usize) -> f64 {
+    let height = one.len() / width;
+    let weight = |distance: i64| (-(distance * distance) as f64 / (2.0 * 1.5 * 1.5)).exp();
+    let total: f64 = (-5..=5).map(weight).sum();
+    let around = |x: usize, y: usize, value: &dyn Fn(usize) -> f64| -> f64 {
+        let at = |center: usize, by: i64, end: usize| (center as i64 + by).clamp(0, end as i64 - 1) as usize;
+        let row = |dy: i64| -> f64 {
+            (-5..=5).map(|dx| weight(dx) * value(at(y, dy, height) * width + at(x, dx, width))).sum::<f64>()
+        };
+        (-5..=5).map(|dy| weight(dy) * row(dy)).sum::<f64>() / (total * total)
+    };
+    let (c1, c2) = ((0.01f64 * 255.0).powi(2), (0.03f64 * 255.0).powi(2));
+    let likeness = |x: usize, y: usize| {
+        let (a, b) = (|at: usize| f64::from(one[at]), |at: usize| f64::from(other[at]));
+        let (m1, m2) = (around(x, y, &a), around(x, y, &b));
+        let (v1, v2) =
+            (around(x, y, &|at| a(at) * a(at)) - m1 * m1, around(x, y, &|at| b(at) * b(at)) - m2 * m2);
+        let covariance = around(x, y, &|at| a(at) * b(at)) - m1 * m2;
+        (2.0 * m1 * m2 + c1) * (2.0 * covariance + c2) / ((m1 * m1 + m2 * m2 + c1) * (v1 + v2 + c2))
+    };
+    (0..one.len()).map(|at| likeness(at % width, at / width)).sum::<f64>() / one.len() as f64
+}
+
+#[test]
+fn similarity_is_as_defined_also_at_borders_and_of_the_smallest_pictures() {
+    let value = |seed: u32| move |at: u32| ((at + seed).wrapping_mul(2_654_435_761) >> 24) as f32;
+    for (width, height) in [(1, 1), (1, 9), (7, 1), (3, 4), (11, 11), (12, 5), (40, 23)] {
+        let one: Vec<f32> = (0..width * height).map(value(1)).collect();
+        let other: Vec<f32> = one.iter().zip((0..).map(value(77))).map(|(a, b)| 0.7 * a + 0.3 * b).collect();
+        let found = similarity::Reference::new(one.clone(), width as usize).ssim(&other);
+        let defined = ssim_as_defined(&one, &other, width as usize);
+        assert!((found - defined).abs() < 1e-4, "{width}×{height}: {found} for {defined}");
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! for each pair of neighbours, set where brightness rises; similar pictures differ in few of the 64 bits.
 
 use super::picture::{Filter, Picture, fit};
-use super::{Source, coverage, exif, similarity};
+use super::similarity::{self, Reference};
+use super::{Source, coverage, exif};
 use crate::digest::{base64, hex};
 use crate::registry::{Outcome, Refusal};
 use crate::trace::TraceBuilder;
@@ -48,8 +49,10 @@ fn fidelity(source: &Source, thumbhash: &[u8]) -> Result<f64, Refusal> {
     let unreadable = || Refusal::new("the thumbnail cannot be read back");
     let (width, height, rgba) = thumbhash::thumb_hash_to_rgba(thumbhash).map_err(|()| unreadable())?;
     let drawn = Picture::new(width as u32, height as u32, 4, rgba)?.flattened(u8::MAX).into_owned();
-    let seen = drawn.resized(source.picture.width, source.picture.height, Filter::Smooth)?;
-    let ssim = similarity::ssim(&source.picture.luma(), &seen.luma(), seen.width as usize);
+    let (width, height) = similarity::proxy_size(&source.picture);
+    let seen = drawn.resized(width, height, Filter::Smooth)?;
+    let source_seen = source.picture.resized(width, height, Filter::Smooth)?;
+    let ssim = Reference::new(source_seen.luma(), width as usize).ssim(&seen.luma());
     let drawn_px = fit(drawn.width, drawn.height, source.full_px.0.max(source.full_px.1));
     Ok(ssim.max(0.0) * coverage(source.full_px, drawn_px))
 }
