@@ -90,12 +90,18 @@ fn resized(pixels: &[u8], from: (u32, u32), to: (u32, u32)) -> Vec<u8> {
 
 fn encoded(pixels: &[u8], width: u16, height: u16, quality: u8) -> Vec<u8> {
     let mut out = Vec::new();
-    let encoder = jpeg_encoder::Encoder::new(&mut out, quality);
+    let mut encoder = jpeg_encoder::Encoder::new(&mut out, quality);
+    encoder.set_chroma_subsampling_method(jpeg_encoder::ChromaSubsamplingMethod::Average);
     encoder.encode(pixels, width, height, jpeg_encoder::ColorType::Rgb).unwrap();
     out
 }
 
-/// What a codec does beside is to search the quality, to decode its output again and to compare.
+/// The square of pixels that the quality is searched on, and the steps of the search.
+const SEARCH_PX: usize = 480;
+const SEARCH_STEPS: usize = 5;
+
+/// The same calls of the libraries as a codec makes, and nothing else: it decodes, encodes and decodes a part at
+/// several qualities, encodes, and decodes what it wrote, in little. What it does beside is to compare.
 fn photo_against_bare_libraries(criterion: &mut Criterion) {
     let photo = photograph();
     let warm = to(&photo, "image/jpeg", Depth::Warm);
@@ -107,6 +113,18 @@ fn photo_against_bare_libraries(criterion: &mut Criterion) {
     group.bench_function("warm, bare", |bencher| {
         bencher.iter(|| {
             let (pixels, _, _) = decoded(black_box(&photo), None);
+            for _ in 0..SEARCH_STEPS {
+                let side = SEARCH_PX as u16;
+                let part = encoded(&pixels[..SEARCH_PX * SEARCH_PX * 3], side, side, quality);
+                black_box(decoded(&part, None));
+            }
+            let small = encoded(&pixels, 4000, 3000, quality);
+            decoded(&small, Some((577, 433)))
+        });
+    });
+    group.bench_function("warm, bare, unchecked", |bencher| {
+        bencher.iter(|| {
+            let (pixels, _, _) = decoded(black_box(&photo), None);
             encoded(&pixels, 4000, 3000, quality)
         });
     });
@@ -114,7 +132,8 @@ fn photo_against_bare_libraries(criterion: &mut Criterion) {
     group.bench_function("cold, bare", |bencher| {
         bencher.iter(|| {
             let (pixels, width, height) = decoded(black_box(&photo), Some((1024, 768)));
-            encoded(&resized(&pixels, (width, height), (1024, 768)), 1024, 768, 35)
+            let small = encoded(&resized(&pixels, (width, height), (1024, 768)), 1024, 768, 35);
+            decoded(&small, Some((577, 433)))
         });
     });
     group.finish();
