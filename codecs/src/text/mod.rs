@@ -9,7 +9,7 @@
 //! - The output is UTF-8 text, and can be degraded again.
 //!
 //! Prose (plain, Markdown, HTML as its visible text) is cut into Unicode sentences (UAX #29); source code is cut
-//! into lines, among which declarations and comments weigh more.
+//! into lines, among which declarations and comments weigh more, and so is a text that has no sentences.
 //!
 //! # Example
 //!
@@ -43,6 +43,8 @@ pub(crate) static TEXT: Text = Text;
 /// Starts the last line of a cold prose text: weighty words that no kept sentence holds.
 const TERMS_PREFIX: &str = "Further terms: ";
 const FURTHER_TERMS_MAX: usize = 24;
+/// Fewer lines than this are no rows.
+const LINES_MIN: usize = 20;
 const TRACE_TERMS_MAX: usize = 32;
 
 pub(crate) struct Text;
@@ -53,7 +55,7 @@ impl Codec for Text {
     }
 
     fn version(&self) -> u16 {
-        2
+        3
     }
 
     fn accepts(&self, media: &MediaType) -> bool {
@@ -68,7 +70,7 @@ impl Codec for Text {
         let (decoded, encoding) = encoding::decode(input.bytes).ok_or_else(|| Refusal::new("is no text"))?;
         let is_html = matches!(input.media.mime.as_ref(), "text/html" | "application/xhtml+xml");
         let text = if is_html { html::visible_text(&decoded).into() } else { decoded };
-        let reading = Reading::of(&text, Form::of(input.media));
+        let reading = Reading::best(&text, Form::of(input.media));
         input.deadline.check()?;
         if reading.weights.words == 0 && input.depth != Depth::Trace {
             return Ok(Outcome::Keep { note: Some("no word found: kept as it is".to_owned()) });
@@ -94,6 +96,8 @@ impl Codec for Text {
 enum Form {
     Prose,
     Code,
+    /// What has no sentences: rows, records, verses.
+    Lines,
 }
 
 impl Form {
@@ -140,10 +144,21 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
+    /// As prose only where it has sentences: rows without full stops would stay or go as a whole.
+    fn best(text: &'a str, form: Form) -> Self {
+        let reading = Self::of(text, form);
+        let longest_bytes = reading.units.iter().map(|unit| unit.text.len()).max().unwrap_or_default();
+        let is_one_block = form == Form::Prose && longest_bytes > text.len() / 2;
+        if is_one_block && text.lines().nth(LINES_MIN).is_some() {
+            return Self::of(text, Form::Lines);
+        }
+        reading
+    }
+
     fn of(text: &'a str, form: Form) -> Self {
         let units = match form {
             Form::Prose => prose::units(text),
-            Form::Code => lines::of_code(text),
+            Form::Code | Form::Lines => lines::of_code(text),
         };
         let weights = Weights::of(&units);
         Self { text, form, units, weights }

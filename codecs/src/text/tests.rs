@@ -284,3 +284,17 @@ fn a_page_is_marked_where_something_of_it_stays() {
         assert!(after[..next].lines().count() > 2, "{mark} of nothing: {less}");
     }
 }
+
+#[test]
+fn a_text_without_sentences_is_read_by_its_lines() {
+    let rows: String = (0..200).map(|n| format!("{n} place number {n} by the sea {}\n", n * 7)).collect();
+    let warm =
+        crate::degrade(rows.as_bytes(), "text/plain", Depth::Warm, &Params::default(), &Limits::default());
+    let Content::Bytes(bytes) = warm.content else { panic!("kept: {:?}", warm.note) };
+    let left = std::str::from_utf8(&bytes).unwrap();
+    assert!(
+        left.lines().filter(|line| !line.is_empty()).all(|line| rows.lines().any(|row| row == line)),
+        "{left}"
+    );
+    assert!(warm.note.as_deref().unwrap().ends_with("of 200 lines kept"), "{:?}", warm.note);
+}
