@@ -92,7 +92,7 @@ impl Kind {
             TABLE_MIME | WORKBOOK_MIME => Self::Table,
             "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
             | "application/vnd.oasis.opendocument.spreadsheet" => Self::Table,
-            "application/pdf" | "application/rtf" | "application/msword" => Self::Document,
+            "application/pdf" | "application/rtf" | "text/rtf" | "application/msword" => Self::Document,
             "application/vnd.ms-powerpoint" | "application/epub+zip" | "application/postscript" => {
                 Self::Document
             }

@@ -69,6 +69,8 @@ fn binary(extension: &str) -> Option<(Kind, &'static str)> {
         "xlsx" => (Kind::Table, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
         "mp3" => (Kind::Audio, "audio/mpeg"),
         "xls" => (Kind::Table, "application/vnd.ms-excel"),
+        "doc" => (Kind::Document, "application/msword"),
+        "ppt" | "pps" => (Kind::Document, "application/vnd.ms-powerpoint"),
         _ => return None,
     })
 }

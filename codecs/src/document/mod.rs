@@ -11,7 +11,8 @@
 //! - XML entities that a document declares are not expanded, parts are unpacked within limits
 //!   ([`crate::archive::zip`]), nesting is bounded by not recursing.
 //! - A document that says more in pictures than in words is kept as it is at warm. Of one without text cold keeps one picture: a
-//!   scanned PDF's first page, an office file's largest.
+//!   scanned PDF's first page, an office file's largest; of an office file with little text that picture, if it is worth more than
+//!   the summary.
 //!
 //! # Example
 //!
@@ -22,10 +23,14 @@
 //! Metric `terms` of the text, times what of the document its text is: [`TEXT_WORTH`] for the lost layout, and of the rest as many parts as it
 //! has words, where a picture counts [`PICTURE_WORDS`]. 300 words and one picture: 0.9 · 300 / 400 = 0.675.
 
+mod compound;
+mod doc;
 mod epub;
 mod markup;
 mod package;
 mod pdf;
+mod ppt;
+mod rtf;
 
 use crate::degrade::Depth;
 use crate::image;
@@ -38,7 +43,8 @@ pub(crate) static DOCUMENT: Document = Document;
 
 /// What a document without pictures is worth without its layout.
 const TEXT_WORTH: f64 = 0.9;
-/// What a picture says. Coarse, but a deck of pictures must not pass for its few captions.
+/// What a picture says: as many words as the fifth of a solid page (500 words) that a figure takes. A convention, not a
+/// measurement, so that a deck of pictures does not pass for its few captions.
 const PICTURE_WORDS: f64 = 100.0;
 const MARKDOWN: MediaType = MediaType::known(Kind::Text, "text/markdown");
 /// Of a title or a name in the front matter.
@@ -56,14 +62,19 @@ impl Codec for Document {
     }
 
     fn accepts(&self, media: &MediaType) -> bool {
-        matches!(media.mime.as_ref(), pdf::MIME | epub::MIME) || package::Form::of(&media.mime).is_some()
+        matches!(media.mime.as_ref(), pdf::MIME | epub::MIME | doc::MIME | ppt::MIME)
+            || rtf::is_mime(&media.mime)
+            || package::Form::of(&media.mime).is_some()
     }
 
     fn degrade(&self, input: &Input<'_>) -> Result<Outcome, Refusal> {
         let contents = match (input.media.mime.as_ref(), package::Form::of(&input.media.mime)) {
             (_, Some(form)) => package::read(input, form)?,
             (pdf::MIME, _) => pdf::read(input)?,
-            _ => epub::read(input)?,
+            (doc::MIME, _) => doc::read(input)?,
+            (ppt::MIME, _) => ppt::read(input)?,
+            (epub::MIME, _) => epub::read(input)?,
+            _ => rtf::read(input)?,
         };
         if !contents.text.chars().any(char::is_alphanumeric) {
             return without_text(input, &contents);
@@ -86,7 +97,7 @@ impl Codec for Document {
                 note: Some(format!("the whole text; {lost}")),
             });
         }
-        Ok(match TEXT.degrade(&Input { bytes: text.as_bytes(), media: &MARKDOWN, ..*input })? {
+        let outcome = match TEXT.degrade(&Input { bytes: text.as_bytes(), media: &MARKDOWN, ..*input })? {
             Outcome::Bytes { bytes, mime, fidelity, metric, params, note } => {
                 let note = note.into_iter().chain([lost]).collect::<Vec<_>>().join("; ");
                 Outcome::Bytes { bytes, mime, fidelity: fidelity * worth, metric, params, note: Some(note) }
@@ -96,13 +107,35 @@ impl Codec for Document {
                 Outcome::Trace { json, fidelity: fidelity * worth, metric, note }
             }
             keep => keep,
-        })
+        };
+        Ok(better(outcome, share, input, &contents))
+    }
+}
+
+/// What the words are worth, or the picture where there is one and it holds more of the document: a deck of pictures is better
+/// remembered by one of them than by its few captions.
+fn better(of_words: Outcome, share: f64, input: &Input<'_>, contents: &Contents) -> Outcome {
+    let worth_of_words = match &of_words {
+        Outcome::Bytes { fidelity, .. } | Outcome::Trace { fidelity, .. } => *fidelity,
+        Outcome::Keep { .. } => return of_words,
+    };
+    if share >= 0.5 || input.depth == Depth::Trace || contents.picture.is_none() {
+        return of_words;
+    }
+    match without_text(input, contents) {
+        Ok(Outcome::Bytes { bytes, mime, fidelity, metric, params, note })
+            if fidelity * (1.0 - share) > worth_of_words =>
+        {
+            Outcome::Bytes { bytes, mime, fidelity: fidelity * (1.0 - share), metric, params, note }
+        }
+        _ => of_words,
     }
 }
 
 /// A scan, or nothing but pictures: cold keeps one.
 fn without_text(input: &Input<'_>, contents: &Contents) -> Result<Outcome, Refusal> {
-    let what = format!("has no text ({})", contents.lost());
+    let has_text = contents.share_of_text() > 0.0;
+    let what = format!("{} text ({})", if has_text { "has little" } else { "has no" }, contents.lost());
     if input.depth == Depth::Warm {
         return Ok(Outcome::Keep { note: Some(format!("{what}: kept as it is")) });
     }

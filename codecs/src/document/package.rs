@@ -58,7 +58,7 @@ pub(super) fn read(input: &Input<'_>, form: Form) -> Result<Contents, Refusal> {
         }
         Form::Pptx => slides(&mut zip, &names, input, &mut contents)?,
     }
-    if !contents.text.chars().any(char::is_alphanumeric) {
+    if contents.share_of_text() < 0.5 {
         contents.picture = largest(&mut zip, names.iter().filter(is_picture))?;
     }
     Ok(contents)

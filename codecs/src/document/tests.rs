@@ -289,3 +289,179 @@ fn a_page_without_end_ends_with_its_time() {
     let read = registry.degrade(&file, pdf::MIME, Depth::Cold, &Params::default(), &calm);
     assert!(matches!(read.content, Content::Bytes(_)), "{:?}", read.note);
 }
+
+#[test]
+fn rtf_keeps_headings_lists_tables_pages_and_what_is_seen() {
+    let rtf = r"{\rtf1\ansi\ansicpg1252\deff0{\fonttbl{\f0\fswiss Arial;}{\f1\fcharset204 Times;}}
+{\stylesheet{\s1\outlinelevel0 heading 1;}{\s2\outlinelevel1 \'dcberschrift 2;}{\*\cs10 Default;}}
+{\info{\title Metals}{\author A. Sm\'eeth}{\creatim\yr2009\mo7\dy4}}
+{\header Head of every page\par}
+\pard\s1 On \b copper\b0\par
+\pard Salt {\v unseen}and {\deleted gone}air\line turn it gr\'fcn\emdash always\u8230 ?.\par
+{\listtext 1.\tab}an item\par
+\pard\s2\f1\'cc\'e5\'e4\'fc\par
+\pard\plain{\field{\*\fldinst HYPERLINK x}{\fldrslt a link}}{\*\unknown of another}
+{\pict\pngblip 89504e47}{\*\shppict{\pict 00}}{\nonshppict{\pict 00}}{\footnote Said in passing.} and \u-10179?\u-8704?\par
+\trowd\intbl a\cell b\par more\cell\row\pard
+\page Overleaf: \{1\}.\par}".to_owned();
+    let padded = format!("{}{{\\*\\themedata {}}}}}", rtf.strip_suffix('}').unwrap(), "00".repeat(2000));
+    let pictures = r"{\pict\pngblip 89504e47}{\*\shppict{\pict 00}}";
+    let few_words = to(padded.as_bytes(), "application/rtf", Depth::Warm);
+    assert!(few_words.note.unwrap().contains("2 pictures are lost"), "the copy does not count");
+    let unillustrated = padded.replace(pictures, "");
+    let warm = to(unillustrated.as_bytes(), "application/rtf", Depth::Warm);
+    let expected = "---\ntitle: Metals\nauthor: A. Smîth\ndate: 2009-07-04\n---\n\n\
+        # On copper\n\nSalt and air\nturn it grün—always….\n\n- an item\n\n## Медь\n\n\
+        a link and 😀\n\n| a | b more |\n\n[page 2]\n\nOverleaf: {1}.\n\n\n\nSaid in passing.\n";
+    assert_eq!(text_of(&warm), expected);
+    assert_eq!(trace_of(padded.as_bytes(), "text/rtf")["title"], "Metals");
+    let cut = to(&padded.as_bytes()[..padded.len() / 2], "application/rtf", Depth::Cold);
+    assert_eq!(cut.content, Content::Same);
+    assert!(cut.note.unwrap().contains("ends inside a group"));
+    let deep = format!("{{\\rtf1{}", "{".repeat(5000));
+    assert!(to(deep.as_bytes(), "application/rtf", Depth::Cold).note.unwrap().contains("nested deeper"));
+}
+
+/// A compound file of these streams.
+fn compound_of(streams: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut file = cfb::CompoundFile::create(std::io::Cursor::new(Vec::new())).unwrap();
+    for (name, bytes) in streams {
+        std::io::Write::write_all(&mut file.create_stream(name).unwrap(), bytes).unwrap();
+    }
+    file.flush().unwrap();
+    file.into_inner().into_inner()
+}
+
+/// A property set with a title and an author of Windows-1251, and a date.
+fn summary_stream() -> (&'static str, Vec<u8>) {
+    let narrow =
+        |bytes: &[u8]| [&30u32.to_le_bytes(), &(bytes.len() as u32).to_le_bytes()[..], bytes].concat();
+    let values = [
+        (1u32, [2u32.to_le_bytes(), 1251u32.to_le_bytes()].concat()),
+        (2, narrow(b"\xcc\xe5\xe4\xfc\0")),
+        (4, narrow(b"A. Smith\0")),
+        (12, [64u32.to_le_bytes().as_slice(), &128_910_528_000_000_000u64.to_le_bytes()].concat()),
+    ];
+    let (mut table, mut body) = (Vec::new(), Vec::new());
+    for (id, value) in &values {
+        table.extend(id.to_le_bytes());
+        table.extend((8 + 8 * values.len() as u32 + body.len() as u32).to_le_bytes());
+        body.extend(value);
+    }
+    let mut stream = vec![0; 44];
+    stream.extend(48u32.to_le_bytes());
+    stream.extend((8 + table.len() as u32 + body.len() as u32).to_le_bytes());
+    stream.extend((values.len() as u32).to_le_bytes());
+    stream.extend([table, body].concat());
+    ("/\u{5}SummaryInformation", stream)
+}
+
+/// A Word file whose body is one narrow and one wide piece, with a footnote.
+fn doc_of(narrow: &str, wide: &str, footnote: &str) -> Vec<u8> {
+    let mut main = vec![0; 0x400];
+    main[..2].copy_from_slice(&0xa5ecu16.to_le_bytes());
+    main[0x0b] = 0x02;
+    let (narrow, rest) = (narrow.as_bytes(), format!("{wide}{footnote}"));
+    let wide: Vec<u16> = wide.encode_utf16().collect();
+    let rest: Vec<u8> = rest.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let counts = [narrow.len() + wide.len(), footnote.len()];
+    for (part, count) in counts.iter().enumerate() {
+        main[0x4c + 4 * part..][..4].copy_from_slice(&(*count as u32).to_le_bytes());
+    }
+    let narrow_at = main.len();
+    main.extend(narrow);
+    let wide_at = main.len();
+    main.extend(&rest);
+    main.extend(noise(6000));
+    let begins = [0, narrow.len() as u32, (narrow.len() + rest.len() / 2) as u32];
+    let mut pieces: Vec<u8> = begins.iter().flat_map(|begin| begin.to_le_bytes()).collect();
+    for place in [(narrow_at as u32 * 2) | (1 << 30), wide_at as u32] {
+        pieces.extend([[0; 2].as_slice(), &place.to_le_bytes(), &[0; 2]].concat());
+    }
+    let mut clx = vec![1, 3, 0, 9, 9, 9, 2];
+    clx.extend((pieces.len() as u32).to_le_bytes());
+    clx.extend(pieces);
+    main[0x1a2..0x1a6].copy_from_slice(&16u32.to_le_bytes());
+    main[0x1a6..0x1aa].copy_from_slice(&(clx.len() as u32).to_le_bytes());
+    let table = [vec![0; 16], clx].concat();
+    compound_of(&[("/WordDocument", main), ("/1Table", table), summary_stream()])
+}
+
+#[test]
+fn old_word_files_give_the_text_of_their_pieces() {
+    let narrow = "Salt and air\x0bturn it green.\rSee \x13 HYPERLINK x \x14the link\x15.\r\x01";
+    let file = doc_of(narrow, "Grün…\ra\x07b\x07\x07\x0cOverleaf.\r", "A footnote.\r");
+    let warm = to(&file, doc::MIME, Depth::Warm);
+    let expected = "---\ntitle: Медь\nauthor: A. Smith\ndate: 2009-07-03\n---\n\n\
+        Salt and air\nturn it green.\n\nSee the link.\n\nGrün…\n\n| a | b |\n[page 2]\n\nOverleaf.\n\nA footnote.\n";
+    // One picture says more than these few words.
+    assert_eq!(warm.content, Content::Same);
+    let file = doc_of(&narrow.replace('\x01', ""), "Grün…\ra\x07b\x07\x07\x0cOverleaf.\r", "A footnote.\r");
+    assert_eq!(text_of(&to(&file, doc::MIME, Depth::Warm)), expected);
+    assert_eq!(trace_of(&file, doc::MIME)["title"], "Медь");
+    let locked = |at: usize, value: u8| {
+        let mut main = vec![0; 0x400];
+        main[..2].copy_from_slice(&0xa5ecu16.to_le_bytes());
+        main[at] = value;
+        let file = compound_of(&[("/WordDocument", main), ("/0Table", vec![0; 100])]);
+        to(&file, doc::MIME, Depth::Cold).note.unwrap()
+    };
+    assert!(locked(0x0b, 0x01).contains("encrypted"));
+    assert!(locked(0, 0xdc).contains("before 1997"));
+    assert!(locked(0x1a2, 0xff).contains("pieces cannot be read"));
+}
+
+fn record(head: u16, kind: u16, body: &[u8]) -> Vec<u8> {
+    [&head.to_le_bytes(), &kind.to_le_bytes(), &(body.len() as u32).to_le_bytes()[..], body].concat()
+}
+
+#[test]
+fn old_slides_come_in_their_order_and_as_last_saved() {
+    let wide = |text: &str| {
+        let units: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        record(0, 0x0fa0, &units)
+    };
+    let kind = |kind: u32| record(0, 0x0f9f, &kind.to_le_bytes());
+    let slide = |text: &str| {
+        record(0x0f, 0x03ee, &record(0x0f, 0xf00d, &[kind(4), record(0, 0x0fa8, text.as_bytes())].concat()))
+    };
+    let listed = |number: u32, title: &str| {
+        [record(0, 0x03f3, &[number.to_le_bytes(), [0; 4]].concat()), kind(0), wide(title)].concat()
+    };
+    let list = [listed(3, "Über Kupfer"), kind(1), wide("One\rTwo"), listed(2, "Second")].concat();
+    let mut main = Vec::new();
+    let mut put = |record: Vec<u8>| {
+        main.extend(record);
+        main.len() as u32
+    };
+    // Two slides and an old version of one; an edit that lists them all, and a later one that replaces one.
+    let document_end = put(record(0x0f, 0x03e8, &record(0x0f, 0x0ff0, &list)));
+    let old_end = put(slide("as it was"));
+    let third_end = put(slide("a box"));
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    let first_directory = third_end;
+    put(record(0, 0x1772, &words(&[(3 << 20) | 1, 0, document_end, old_end])));
+    let first_edit = first_directory + 8 + 16;
+    let new_at = put(record(0, 0x0ff5, &words(&[0, 0, 0, first_directory, 1, 4])));
+    let second_directory = put(slide("as it is"));
+    let second_edit = put(record(0, 0x1772, &words(&[(1 << 20) | 2, new_at])));
+    put(record(0, 0x0ff5, &words(&[0, 0, first_edit, second_directory, 1, 4])));
+    let user = [record(0, 0x0ff6, &[]), words(&[20, 0xe391_c05f, second_edit])].concat();
+    let pictures = [record(0, 0xf01e, &noise(6000))].concat();
+    let file = compound_of(&[
+        ("/PowerPoint Document", main),
+        ("/Current User", user),
+        ("/Padding", noise(9000)),
+        summary_stream(),
+    ]);
+    let expected = "---\ntitle: Медь\nauthor: A. Smith\ndate: 2009-07-03\nslides: 2\n---\n\n\
+        [slide 1]\n\n## Über Kupfer\n\nOne\n\nTwo\n\na box\n\n[slide 2]\n\n## Second\n\nas it is\n";
+    let warm = to(&file, ppt::MIME, Depth::Warm);
+    assert_eq!(text_of(&warm), expected);
+    assert!(warm.note.unwrap().ends_with("layout is lost"));
+    let few = Limits { pages: 1, ..Limits::default() };
+    let kept = degrade(&file, ppt::MIME, Depth::Cold, &Params::default(), &few);
+    assert!(kept.note.unwrap().contains("2 slides are more than 1"));
+    let odd = compound_of(&[("/PowerPoint Document", pictures), ("/Current User", vec![0; 30])]);
+    assert!(to(&odd, ppt::MIME, Depth::Cold).note.unwrap().contains("list of slides cannot be read"));
+}
