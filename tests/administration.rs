@@ -180,3 +180,53 @@ fn objects_whose_bytes_are_lost_are_named_and_the_others_are_there() {
     }
     assert!(sandbox.prints(&["-C", "copy", "verify"]).starts_with("no problems"));
 }
+
+/// Flips a bit of what was written last, which is in the newest log.
+fn damage_newest_log(sandbox: &Sandbox) {
+    let entries =
+        fs::read_dir(sandbox.path().join("patina-data")).unwrap().map(|entry| entry.unwrap().path());
+    let path = entries.filter(|path| path.extension().is_some_and(|suffix| suffix == "log")).max().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_log_is_given_up_only_by_who_says_so() {
+    for mode in ["up-to-damage", "skip-damaged"] {
+        let sandbox = Sandbox::new();
+        for name in ["kept.txt", "last.txt"] {
+            sandbox.file(name, name.as_bytes());
+            sandbox.prints(&["put", name]);
+        }
+        damage_newest_log(&sandbox);
+        for strict in [&["ls"][..], &["--log-recovery", "strict", "ls"]] {
+            let run = sandbox.patina(strict);
+            assert_eq!((run.status, run.stderr.lines().count()), (1, 1), "{}", run.stderr);
+            for part in [".log is damaged at byte", "patina salvage", "--log-recovery up-to-damage"] {
+                assert!(run.stderr.contains(part), "{part:?} is missing in {}", run.stderr);
+            }
+        }
+        // It gives nothing up itself.
+        assert_eq!(sandbox.patina(&["verify"]).status, 1);
+        let run = sandbox.patina(&["ls", "--log-recovery", mode]);
+        assert_eq!(run.status, 0, "{mode}: {}", run.stderr);
+        assert!(run.stderr.contains("given up: ") && run.stderr.contains(".log.damaged"), "{}", run.stderr);
+        assert_eq!(sandbox.prints(&["get", "kept.txt"]), "kept.txt", "{mode}");
+        assert!(file(&sandbox, "damaged").exists());
+        assert!(sandbox.prints(&["verify"]).contains("no problems"), "{mode}");
+    }
+}
+
+#[test]
+fn who_opens_nothing_recovers_no_log() {
+    let sandbox = Sandbox::with_samples();
+    for command in [&["verify"][..], &["salvage", "copy"], &["completions", "bash"], &["demo"]] {
+        let run = sandbox.patina(&[&["--log-recovery", "skip-damaged"][..], command].concat());
+        assert_eq!(run.status, 2, "{}", run.stderr);
+        assert!(run.stderr.contains("--log-recovery is for the commands that open"), "{}", run.stderr);
+    }
+    let run = sandbox.patina(&["--log-recovery", "lenient", "ls"]);
+    assert_eq!(run.status, 2, "{}", run.stderr);
+    assert!(run.stderr.contains("skip-damaged"), "{}", run.stderr);
+}

@@ -50,7 +50,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::open::Folder;
+use self::failure::WrongUsage;
+use self::open::{Folder, Recovery};
 
 /// An object database whose compaction is a decay engine.
 #[derive(Parser)]
@@ -59,6 +60,10 @@ struct Arguments {
     /// The database's folder [default: $PATINA_DIR, else ./patina-data]
     #[arg(short = 'C', long = "dir", value_name = "DIR", global = true)]
     dir: Option<PathBuf>,
+
+    /// What becomes of damage in the logs when a command opens the database [default: strict]
+    #[arg(long, value_name = "MODE", value_enum, global = true)]
+    log_recovery: Option<Recovery>,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -129,18 +134,31 @@ enum Command {
     Demo(demo::Arguments),
 }
 
+impl Command {
+    /// The others read its files as they are, or have nothing to do with it.
+    fn opens_the_database(&self) -> bool {
+        !matches!(self, Self::Verify(_) | Self::Salvage(_) | Self::Completions(_) | Self::Demo(_))
+    }
+}
+
 /// Parses the command line, runs it, and turns what came of it into an exit status.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return failure::usage(&error),
     };
-    let folder = Folder::choose(arguments.dir);
+    let folder = Folder::choose(arguments.dir, arguments.log_recovery);
     failure::exit(run(arguments.command, &folder))
 }
 
 fn run(command: Option<Command>, folder: &Folder) -> anyhow::Result<()> {
-    match command.unwrap_or_else(|| Command::Repl(repl::Arguments::default())) {
+    let command = command.unwrap_or_else(|| Command::Repl(repl::Arguments::default()));
+    if folder.says_how_to_open() && !command.opens_the_database() {
+        let message =
+            "--log-recovery is for the commands that open the database, and this one does not: leave it out";
+        anyhow::bail!(WrongUsage(message.to_owned()));
+    }
+    match command {
         Command::Repl(arguments) => repl::run(&arguments, folder),
         Command::Put(arguments) => put::run(&arguments, folder),
         Command::Import(arguments) => import::run(&arguments, folder),

@@ -278,7 +278,8 @@ pub(super) fn needed_logs(names: &[String], state: &State) -> Vec<FileId> {
     ids
 }
 
-const OTHER_MODES: &str = "or give up what is damaged by opening with another Options::log_recovery";
+const OTHER_MODES: &str = "or give up what is damaged by opening with another Options::log_recovery (`patina --log-recovery up-to-damage` or \
+                           `skip-damaged`)";
 
 /// The length of a file; `None` if there is none.
 fn length(vfs: &dyn Vfs, path: &Path) -> Result<Option<u64>> {
