@@ -1,9 +1,10 @@
-//! Salvaging a database with its objects: storage copies what can be read, the object store mends what then does not fit.
+//! Salvaging a database with its objects and tables: storage copies what can be read, the layers above mend what then does not fit.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use patina_objects::{MendReport, ObjectStore, StoreOptions};
+use patina_query::{TableMendReport, mend_tables};
 use patina_storage::{Db, Options, SalvageReport, StdVfs, VerifyProgress, Vfs};
 
 use crate::clock::SystemClock;
@@ -17,18 +18,21 @@ pub struct Salvaged {
     pub storage: SalvageReport,
     /// What that means for the objects.
     pub objects: MendReport,
+    /// What that means for the tables of SQL.
+    pub tables: TableMendReport,
 }
 
 impl Salvaged {
     /// Whether everything was copied as it was.
     pub fn is_whole(&self) -> bool {
-        self.storage.losses_total == 0 && self.objects.is_whole()
+        self.storage.losses_total == 0 && self.objects.is_whole() && self.tables.is_whole()
     }
 }
 
 impl Patina {
     /// Copies all that can still be read of the database in `dir`, which need not be one that can be opened, to a new one in `dest`, and says
-    /// what could not be read. Objects whose bytes are lost are purged there, with a note in their history.
+    /// what could not be read. Objects whose bytes are lost are purged there, with a note in their history; unique keys of tables are those
+    /// of the rows that there are.
     ///
     /// ```
     /// let dir = tempfile::tempdir()?;
@@ -61,7 +65,8 @@ impl Patina {
             objects = report;
             store.close()?;
         }
+        let tables = mend_tables(&db)?.unwrap_or_default();
         db.close()?;
-        Ok(Salvaged { storage, objects })
+        Ok(Salvaged { storage, objects, tables })
     }
 }

@@ -55,4 +55,5 @@ pub use error::{Caret, Error, ErrorKind, Result};
 pub use lex::{Lexeme, LexemeClass, lex};
 pub use names::Names;
 pub use session::{InterruptHandle, Session, SessionOptions};
+pub use users::mend::{TableMendReport, mend_tables};
 pub use value::{Collector, Column, ColumnKind, Outcome, ResultSet, Sink, Value};

@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
 }
 
 fn show(salvaged: &Salvaged, arguments: &Arguments, out: &mut impl Write) -> Result<()> {
-    let Salvaged { storage, objects } = salvaged;
+    let Salvaged { storage, objects, tables } = salvaged;
     for loss in &storage.losses {
         match &loss.keyspace {
             Some(keyspace) => writeln!(out, "{} (in {keyspace})", loss.message)?,
@@ -55,11 +55,18 @@ fn show(salvaged: &Salvaged, arguments: &Arguments, out: &mut impl Write) -> Res
         ("name without an object", &objects.names_lost),
         ("its name was taken, now", &objects.renamed),
         ("its name is lost, now", &objects.unnamed),
+        ("definition of a table lost", &tables.definitions_lost),
+        ("a table without its definition, now", &tables.unnamed),
+        ("row lost", &tables.rows_lost),
     ];
     for (what, names) in lists {
         for name in names {
             writeln!(out, "{what}: {}", output::name(name))?;
         }
+    }
+    let unsaid = tables.rows_lost_total - tables.rows_lost.len() as u64;
+    if unsaid > 0 {
+        writeln!(out, "and {} more", output::count(unsaid, "row"))?;
     }
     for id in &objects.rows_lost {
         writeln!(out, "lost: object {id}, whose name is not known")?;
@@ -69,9 +76,10 @@ fn show(salvaged: &Salvaged, arguments: &Arguments, out: &mut impl Write) -> Res
     }
     writeln!(
         out,
-        "{}: {} with {} in {}, {}",
+        "{}: {} and {} with {} in {}, {}",
         arguments.dest.display(),
         output::count(objects.objects, "object"),
+        output::count(tables.tables, "table"),
         output::count(storage.keys, "key"),
         output::size(storage.bytes),
         if salvaged.is_whole() {
@@ -84,7 +92,7 @@ fn show(salvaged: &Salvaged, arguments: &Arguments, out: &mut impl Write) -> Res
 }
 
 fn as_json(salvaged: &Salvaged, arguments: &Arguments) -> Value {
-    let Salvaged { storage, objects } = salvaged;
+    let Salvaged { storage, objects, tables } = salvaged;
     let loss = |loss: &Loss| {
         let keys = loss.keys.as_ref();
         json!({
@@ -113,5 +121,11 @@ fn as_json(salvaged: &Salvaged, arguments: &Arguments) -> Value {
         "names_lost": objects.names_lost,
         "renamed": objects.renamed,
         "unnamed": objects.unnamed,
+        "tables": tables.tables,
+        "table_rows": tables.rows,
+        "table_rows_lost": tables.rows_lost,
+        "table_rows_lost_total": tables.rows_lost_total,
+        "definitions_lost": tables.definitions_lost,
+        "tables_unnamed": tables.unnamed,
     })
 }

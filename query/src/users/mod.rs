@@ -1,7 +1,7 @@
 //! Tables that people create.
 //!
 //! SQLite parses their definitions ([`schema`]), we keep them ([`catalogue`]), store their rows ([`format`]) and
-//! enforce what they declare ([`writes`]); [`table`] shows one of them to SQLite.
+//! enforce what they declare ([`writes`]); [`table`] shows one of them to SQLite. [`mend`] makes what a salvage left agree with itself.
 //!
 //! Invariants:
 //! - a statement's changes are gathered in memory and written as **one batch**, or not at all;
@@ -14,6 +14,7 @@
 pub(crate) mod affinity;
 pub(crate) mod catalogue;
 pub(crate) mod format;
+pub(crate) mod mend;
 pub(crate) mod schema;
 pub(crate) mod table;
 mod writes;

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::shared::Shared;
 use crate::table::OnConflict;
 use crate::users::catalogue::Listed;
-use crate::users::format;
+use crate::users::format::{self, TableDef};
 use crate::value::Value;
 
 /// A key's version in the snapshot, and what the statement made of it.
@@ -71,6 +71,18 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// The key of each of a table's uniques that a row has: `None` if a value is NULL.
+pub(crate) fn unique_keys(def: &TableDef, values: &[Value]) -> Vec<Option<Vec<u8>>> {
+    let uniques = def.uniques.iter().enumerate();
+    uniques
+        .map(|(number, unique)| {
+            let parts: Option<Vec<&Value>> =
+                unique.columns.iter().map(|column| values.get(*column as usize)).collect();
+            format::unique_key(def.number, number, &parts?)
+        })
+        .collect()
+}
+
 impl WriteSet {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -117,17 +129,6 @@ impl WriteSet {
         }
     }
 
-    fn unique_keys(target: &Target<'_>, values: &[Value]) -> Vec<Option<Vec<u8>>> {
-        let uniques = target.table.def.uniques.iter().enumerate();
-        uniques
-            .map(|(number, unique)| {
-                let parts: Option<Vec<&Value>> =
-                    unique.columns.iter().map(|column| values.get(*column as usize)).collect();
-                format::unique_key(target.number(), number, &parts?)
-            })
-            .collect()
-    }
-
     /// Puts a row where `replaced` was, or a new one. `values` are final: converted, defaults filled in.
     pub fn put(
         &mut self,
@@ -146,7 +147,7 @@ impl WriteSet {
             }
             in_the_way.push(id);
         }
-        let keys = Self::unique_keys(target, &values);
+        let keys = unique_keys(&target.table.def, &values);
         for (number, key) in keys.iter().enumerate() {
             let Some(key) = key else { continue };
             let Some(owner) = self.owner(target, key)?.filter(|owner| Some(*owner) != own) else { continue };
@@ -197,7 +198,7 @@ impl WriteSet {
     }
 
     fn release_keys(&mut self, target: &Target<'_>, values: &[Value]) -> Result<()> {
-        for key in Self::unique_keys(target, values).into_iter().flatten() {
+        for key in unique_keys(&target.table.def, values).into_iter().flatten() {
             self.change_key(target, key, None)?;
         }
         Ok(())
