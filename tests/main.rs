@@ -21,6 +21,7 @@ mod import_from_other_stores;
 mod kill_during_import_loses_nothing_acknowledged;
 mod large_files_pass_in_pieces;
 mod licences;
+mod people_are_told;
 mod readme;
 mod sandbox;
 mod two_processes;

@@ -13,7 +13,7 @@ use super::{json, output};
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The budget to set, as 1000000 or 10GiB, or "none" to have none; without it the budgets are shown
-    #[arg(value_name = "SIZE")]
+    #[arg(value_name = "SIZE", allow_negative_numbers = true)]
     size: Option<String>,
 
     /// Only this tenant's objects; without it all that there are

@@ -73,7 +73,7 @@ pub struct Set {
     policy: Option<String>,
 
     /// How fast to age, 0.1 to 10
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     rate: Option<f64>,
 
     /// Whether to keep the original beside the degraded bytes for the policy's restore window

@@ -15,7 +15,7 @@ use patinadb::{Access, ListFilter, ObjectInfo, Patina, Stage};
 use super::failure::{AlreadyReported, report};
 use super::get::write_file;
 use super::interrupt::Interrupted;
-use super::ls::{literal_prefix, matcher};
+use super::ls::{literal_prefix, matcher, none_is_named};
 use super::open::Folder;
 use super::{output, pieces};
 
@@ -146,7 +146,7 @@ fn progress() -> ProgressBar {
 fn finish(arguments: &Arguments, outcome: &Outcome, interrupted: bool) -> Result<()> {
     let Outcome { files, bytes, failed, purged } = *outcome;
     if files + failed + purged == 0 && !interrupted {
-        bail!("no object is named like {}: list the names with `patina ls`", arguments.glob);
+        bail!(none_is_named(&arguments.glob));
     }
     let mut out = output::stdout();
     write!(out, "{}, {}", output::count(files, "file"), output::size(bytes))?;

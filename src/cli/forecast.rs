@@ -90,7 +90,7 @@ fn print(forecast: &Forecast, out: &mut impl Write) -> Result<()> {
     if quiet {
         writeln!(out, "nothing decays in {days}; {now} are stored")?;
     } else {
-        writeln!(out, "{now} are stored now; bytes after are estimates, and nobody reads in this forecast")?;
+        writeln!(out, "{now} are stored now; the rest is an estimate, as if nobody read")?;
     }
     Ok(())
 }

@@ -102,9 +102,13 @@ pub fn write_file(path: &Path, object: &mut ObjectReader, each: Each<'_>) -> Res
     builder.prefix(".patina-");
     #[cfg(unix)]
     builder.permissions(usual_permissions());
-    let mut file = builder
-        .tempfile_in(folder)
-        .with_context(|| format!("cannot write into {}: choose another place with -o", folder.display()))?;
+    let mut file = builder.tempfile_in(folder).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            anyhow!("there is no folder {}: make it, or choose another place", folder.display())
+        }
+        // Not the whole error: it names the temporary file.
+        kind => anyhow!("cannot write into {}: {kind}; choose another place", folder.display()),
+    })?;
     pieces::copy(object, &mut file, each).map_err(|error| error.said(&failed()))?;
     file.as_file().sync_all().with_context(failed)?;
     file.persist(path).map_err(|error| anyhow!(error.error).context(failed()))?;

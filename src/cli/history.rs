@@ -90,7 +90,8 @@ pub fn line(row: &HistoryRow) -> String {
     for detail in [row.codec.as_str(), row.note.as_str()] {
         if !detail.is_empty() {
             line.push_str("  ");
-            line.push_str(detail);
+            // A note can quote what somebody wrote.
+            line.push_str(&output::name(detail));
         }
     }
     line

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use globset::{GlobBuilder, GlobMatcher};
 use patinadb::{ListFilter, ObjectInfo};
 
-use super::failure::WrongUsage;
+use super::failure::{WrongUsage, report};
 use super::open::Folder;
 use super::{json, output};
 
@@ -35,11 +35,13 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
         ..ListFilter::default()
     };
     let mut out = output::stdout();
+    let mut is_empty = true;
     for info in patina.list(&filter)? {
         let info = info?;
         if matcher.as_ref().is_some_and(|matcher| !matcher.is_match(&info.name)) {
             continue;
         }
+        is_empty = false;
         if arguments.json {
             writeln!(out, "{}", json::object(&info))?;
         } else {
@@ -47,7 +49,22 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
         }
     }
     out.flush()?;
+    if is_empty
+        && !arguments.json
+        && let Some(glob) = &arguments.glob
+    {
+        report(&none_is_named(glob));
+    }
     Ok(patina.close()?)
+}
+
+/// For a pattern that nothing matches.
+pub fn none_is_named(glob: &str) -> String {
+    let hint = match glob.contains('*') && !glob.contains("**") {
+        true => "a `*` stops at a slash and `**` does not; ",
+        false => "",
+    };
+    format!("no object is named like {}: {hint}`patina ls` lists the names", output::name(glob))
 }
 
 /// Stage, fidelity, original and stored size, type, name.
@@ -86,6 +103,13 @@ mod tests {
         assert_eq!(literal_prefix("*.jpg"), "");
         assert_eq!(literal_prefix("a\\*b"), "a");
         assert_eq!(literal_prefix("plain.txt"), "plain.txt");
+    }
+
+    #[test]
+    fn who_forgot_the_second_star_is_told_of_it() {
+        assert!(none_is_named("*").contains("`**` does not"));
+        assert!(!none_is_named("**.jpg").contains("`**` does not"));
+        assert_eq!(none_is_named("a"), "no object is named like a: `patina ls` lists the names");
     }
 
     #[test]

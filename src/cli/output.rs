@@ -1,13 +1,23 @@
 //! How results are written: a buffered stdout, sizes for people, names that cannot break a line.
 
 use std::borrow::Cow;
-use std::io::{self, BufWriter, StdoutLock};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock};
 
 use bytesize::ByteSize;
+use patina_repl::render::{Format, Style, window_width};
 
 /// Stdout, buffered. Flush it at the end: only then does a reader that went away show.
 pub fn stdout() -> BufWriter<StdoutLock<'static>> {
     BufWriter::new(io::stdout().lock())
+}
+
+/// How rows are printed: fitted to the window on a terminal, always the same elsewhere.
+pub fn style(format: Format) -> Style {
+    if io::stdout().is_terminal() {
+        Style { timing: false, ..Style::terminal(format, window_width()) }
+    } else {
+        Style::plain(format)
+    }
 }
 
 /// A number of bytes for people: `117.9 KiB`.

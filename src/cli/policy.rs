@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use anyhow::{Result, bail};
-use patina_repl::render::{Format, Printer, Style};
+use anyhow::{Result, anyhow, bail};
+use patina_repl::render::{Format, Printer};
 use patinadb::{Patina, Value};
 
 use super::failure::WrongUsage;
@@ -49,8 +49,10 @@ pub fn run(command: &Command, folder: &Folder) -> Result<()> {
     };
     match command {
         Command::List { json: false } => {
-            let sql = "SELECT name, applies_to, name_glob, warm_after, cold_after, trace_after, purge_after, \
-                       half_life, keep_original FROM policies";
+            let sql = "SELECT name, applies_to, coalesce(warm_after, 'never') AS warm_after, \
+                       coalesce(cold_after, 'never') AS cold_after, coalesce(trace_after, 'never') AS trace_after, \
+                       coalesce(purge_after, 'never') AS purge_after, half_life, keep_original, name_glob \
+                       FROM policies";
             print(&patina, sql, Format::Table)?;
         }
         Command::List { json: true } => print(&patina, "SELECT * FROM policies", Format::Jsonl)?,
@@ -64,7 +66,7 @@ pub fn run(command: &Command, folder: &Folder) -> Result<()> {
 fn print(patina: &Patina, sql: &str, format: Format) -> Result<()> {
     let mut session = patina.session()?;
     let mut out = output::stdout();
-    let mut printer = Printer::new(&mut out, Style::plain(format));
+    let mut printer = Printer::new(&mut out, output::style(format));
     let ran = session.execute(sql, &[], &mut printer);
     if ran.is_err() {
         printer.abandon();
@@ -86,15 +88,19 @@ fn show(patina: &Patina, name: &str, as_json: bool) -> Result<()> {
     let columns = rows.columns().to_vec();
     for row in rows {
         for (column, value) in columns.iter().zip(row.values()) {
-            writeln!(out, "{column:<22} {}", shown(value))?;
+            writeln!(out, "{column:<22} {}", shown(column, value))?;
         }
     }
     Ok(out.flush()?)
 }
 
-fn shown(value: &Value) -> String {
+/// A setting as `policy set` would take it.
+fn shown(column: &str, value: &Value) -> String {
+    let is_switch = ["legal_hold", "keep_original", "built_in"].contains(&column);
     match value {
-        Value::Null => "never".to_owned(),
+        Value::Null if column.ends_with("_after") => "never".to_owned(),
+        Value::Null => "null".to_owned(),
+        Value::Integer(number) if is_switch => (*number != 0).to_string(),
         Value::Integer(number) => number.to_string(),
         Value::Real(number) => number.to_string(),
         Value::Text(text) => output::name(text).into_owned(),
@@ -111,7 +117,11 @@ fn set(patina: &Patina, name: &str, settings: &[String]) -> Result<()> {
         true => format!("ALTER POLICY {name} SET {assignments}"),
         false => format!("CREATE POLICY {name} ({assignments})"),
     };
-    print(patina, &statement, Format::Table)
+    // Nobody typed this statement: what is wrong is said without the place in it.
+    print(patina, &statement, Format::Table).map_err(|error| match error.downcast::<patina_query::Error>() {
+        Ok(error) => anyhow!("{}", error.message()),
+        Err(error) => error,
+    })
 }
 
 /// `warm_after=7 days` as SQL: numbers and words that SQL knows as they are, the rest as text.

@@ -38,7 +38,7 @@ pub struct ObjectOptions {
     policy: Option<String>,
 
     /// How fast it decays: 0.5 takes twice as long, 2 half as long
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true)]
     rate: Option<f64>,
 
     /// Keep the original beside the degraded form for the policy's restore window, so that it can be restored

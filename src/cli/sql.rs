@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use patina_repl::render::{Format, Printer, Style};
+use patina_repl::render::{Format, Printer};
 
 use super::failure::WrongUsage;
 use super::interrupt::Interrupted;
@@ -22,7 +22,7 @@ pub struct Arguments {
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// How rows are printed: table, json, jsonl, csv or markdown
+    /// How rows are printed: table, json (an array a statement), jsonl (an object a row), csv or markdown
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
 }
@@ -34,7 +34,7 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     let handle = session.interrupt_handle();
     let _listening = Interrupted::on_ctrl_c(move || handle.interrupt())?;
     let mut out = output::stdout();
-    let mut printer = Printer::new(&mut out, style(arguments.format));
+    let mut printer = Printer::new(&mut out, output::style(arguments.format));
     let ran = session.execute(&statements, &[], &mut printer);
     if ran.is_err() {
         printer.abandon();
@@ -44,14 +44,6 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     ran?;
     drop(session);
     Ok(patina.close()?)
-}
-
-fn style(format: Format) -> Style {
-    if io::stdout().is_terminal() {
-        Style { timing: false, ..Style::terminal(format, None) }
-    } else {
-        Style::plain(format)
-    }
 }
 
 fn statements(arguments: &Arguments) -> Result<String> {

@@ -61,6 +61,7 @@ fn show(info: &ObjectInfo, out: &mut impl Write) -> Result<()> {
         ("next decay", info.next_decay_at.map_or_else(never, time::local)),
         ("protected", protection(info)),
         ("original", original(info)),
+        ("sha256", json::hex(&info.origin_hash)),
     ];
     for (label, value) in rows {
         writeln!(out, "{label:<11} {value}")?;
@@ -72,10 +73,10 @@ fn show(info: &ObjectInfo, out: &mut impl Write) -> Result<()> {
 }
 
 fn original(info: &ObjectInfo) -> String {
-    let hash = format!("sha256 {}", json::hex(&info.origin_hash));
     match info.restore_until {
-        Some(until) => format!("{hash}, kept until {}: `patina restore` brings it back", time::local(until)),
-        None => hash,
+        Some(until) => format!("kept until {}: `patina restore` brings it back", time::local(until)),
+        None if info.content_hash == Some(info.origin_hash) => "as it was put".to_owned(),
+        None => "not kept".to_owned(),
     }
 }
 

@@ -24,7 +24,8 @@ pub struct Arguments {
     #[arg(long)]
     dry_run: bool,
 
-    /// Judge as if it were this time: 2027-03-01, 2027-03-01T12:00:00Z, or +30d
+    /// Let it be this time: 2027-03-01, 2027-03-01T12:00:00Z, or +30d; the database's clock does not go back after it,
+    /// but a dry run only looks
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     now: Option<String>,
 
@@ -41,11 +42,11 @@ pub struct Arguments {
     busy_share: f64,
 
     /// With --watch: the longest time between two looks, as 60s or 5m
-    #[arg(long, value_name = "PERIOD", requires = "watch", default_value = "60s")]
-    every: humantime::Duration,
+    #[arg(long, value_name = "PERIOD", requires = "watch", default_value = "60s", value_parser = period)]
+    every: Duration,
 
     /// The most bytes to degrade in an hour, as 500MB or 10GiB
-    #[arg(long, value_name = "SIZE", conflicts_with_all = ["dry_run", "force"])]
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["dry_run", "force"], value_parser = size)]
     bytes_per_hour: Option<ByteSize>,
 
     /// Let nothing decay by itself until --resume, whoever has the database open; no round is run
@@ -56,7 +57,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["now", "dry_run", "force", "confirm_clock", "watch"])]
     resume: bool,
 
-    /// Print JSON: one object for a tick, one a line for a dry run
+    /// Print JSON: one object, for a dry run one a line
     #[arg(long)]
     json: bool,
 }
@@ -67,6 +68,7 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
     let patina = folder.open_existing_with(Patina::builder().store_options(options))?;
     if arguments.pause || arguments.resume {
         patina.objects().set_decay_paused(arguments.pause)?;
+        say_paused(arguments)?;
         return Ok(patina.close()?);
     }
     if arguments.watch {
@@ -83,8 +85,33 @@ pub fn run(arguments: &Arguments, folder: &Folder) -> Result<()> {
         dry_run(&patina, &options, arguments.json)?;
     } else {
         tick(&patina, &options, arguments.json)?;
+        if let Some(at) = now {
+            let at = time::local(at);
+            failure::report(&format!(
+                "the database's clock stands at {at} from now on, for what is put as well"
+            ));
+        }
     }
     Ok(patina.close()?)
+}
+
+fn period(text: &str) -> Result<Duration, String> {
+    let period = humantime::parse_duration(text).ok().filter(|period| !period.is_zero());
+    period.ok_or_else(|| "write it like 60s or 5m".to_owned())
+}
+
+fn size(text: &str) -> Result<ByteSize, String> {
+    text.parse().map_err(|_| "write it like 500MB or 10GiB".to_owned())
+}
+
+fn say_paused(arguments: &Arguments) -> Result<()> {
+    let mut out = output::stdout();
+    match (arguments.json, arguments.pause) {
+        (true, paused) => writeln!(out, "{}", serde_json::json!({ "decay_paused": paused }))?,
+        (false, true) => writeln!(out, "decay is paused: `patina tick --resume` lets it go on")?,
+        (false, false) => writeln!(out, "decay goes on: it is not paused")?,
+    }
+    Ok(out.flush()?)
 }
 
 /// How often to look whether a round is done.
@@ -95,7 +122,7 @@ fn watch(arguments: &Arguments, patina: Patina) -> Result<()> {
     if arguments.confirm_clock {
         patina.objects().confirm_clock()?;
     }
-    let look_every: Duration = arguments.every.into();
+    let look_every = arguments.every;
     let usual = SchedulerOptions::default();
     let pause_max = usual.pause_max.max(look_every);
     patina.start_scheduler(SchedulerOptions { look_every, busy_share: arguments.busy_share, pause_max })?;

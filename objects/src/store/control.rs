@@ -3,7 +3,7 @@
 //! Every control is one conditional batch with a history row, and gives the object a new due time: what left the due
 //! index because nothing could move it comes back when that changes.
 
-use super::put::{check_name, check_rate, check_window, refuse_held};
+use super::put::{check_name, check_rate, check_reason, check_window, refuse_held};
 use super::{Inner, ObjectStore, Versioned, retry};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -68,8 +68,9 @@ impl ObjectStore {
     /// Places a hold: until it is released, or until `until`, nothing degrades, overwrites or deletes the object.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidArgument`] if `until` has passed; [`ErrorKind::NotFound`]; storage's.
+    /// [`ErrorKind::InvalidArgument`] if `until` has passed, or no reason is given; [`ErrorKind::NotFound`]; storage's.
     pub fn hold(&self, tenant: &str, name: &str, reason: &str, until: Option<Timestamp>) -> Result<HoldId> {
+        check_reason(reason)?;
         self.control(tenant, name, |row, change| {
             if until.is_some_and(|until| until <= change.now) {
                 return Err(Error::invalid("a hold must end in the future, or never"));
@@ -99,6 +100,7 @@ impl ObjectStore {
                     Err(Error::new(ErrorKind::NotFound, format!("there is no hold on '{}'", row.name)))
                 }
                 (Some(hold), _) => Ok((format!("hold {hold} released"), released)),
+                (None, 1) => Ok(("1 hold released".to_owned(), released)),
                 (None, _) => Ok((format!("{released} holds released"), released)),
             }
         })

@@ -110,6 +110,7 @@ impl<'a> Incoming<'a> {
         check_name(name)?;
         check_tenant(&options.tenant)?;
         let rate = check_rate(options.rate.unwrap_or(1.0))?;
+        options.hold.as_deref().map_or(Ok(()), check_reason)?;
         let media = match &options.media_type {
             Some(mime) => MediaType::from_mime(mime),
             None => transform.detect(bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes), name),
@@ -398,6 +399,14 @@ pub(super) fn check_window(keep_original: bool, policy: &Policy) -> Result<()> {
             "policy '{}' keeps no original: give it a restore_window, or choose another policy",
             policy.name
         )));
+    }
+    Ok(())
+}
+
+/// Whoever a hold refuses is told why.
+pub(super) fn check_reason(reason: &str) -> Result<()> {
+    if reason.trim().is_empty() {
+        return Err(Error::invalid("a hold needs a reason, which is shown to whoever is refused: give one"));
     }
     Ok(())
 }

@@ -187,7 +187,7 @@ pub(crate) fn apply(policy: &mut Policy, settings: &[Setting]) -> Result<(), Mis
         let Some(field) = fields().find(|field| field.name == setting.name) else {
             let names = fields().map(|field| field.name);
             let hint = nearest(&setting.name, names).map_or_else(
-                || "; SELECT FROM policies shows what there is".to_owned(),
+                || "; the columns of policies are what there is".to_owned(),
                 |name| format!("; did you mean {name}?"),
             );
             let message = format!("a policy has no setting {}{hint}", setting.name);

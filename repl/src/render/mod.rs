@@ -105,6 +105,11 @@ impl Style {
     }
 }
 
+/// The width in characters of the terminal that stdout is; `None` if it is none.
+pub fn window_width() -> Option<u16> {
+    comfy_table::Table::new().width()
+}
+
 /// Rows of a table that are laid out together; after so many a new table begins.
 const TABLE_ROWS_MAX: usize = 1_000;
 
