@@ -205,7 +205,7 @@ impl Params {
 pub struct Limits {
     /// Bytes of an input that a codec will parse; a larger one stays as it is until the trace.
     pub input_bytes: u64,
-    /// Rows of a table, records of a log.
+    /// Rows of a table, records of a log; a text may have four times as many lines and sentences.
     pub rows: u64,
     /// Columns of a table.
     pub columns: u64,

@@ -24,10 +24,7 @@ pub(super) struct Dialect {
 /// Reads a table. O(bytes).
 pub(super) fn read(text: &str, input: &Input<'_>) -> Result<Grid, Refusal> {
     let limits = input.limits;
-    let dialect = sniffed(text).ok_or_else(|| Refusal::new("has no regular rows"))?;
-    if dialect.width as u64 > limits.columns {
-        return Err(Refusal::new(format!("{} columns are more than {}", dialect.width, limits.columns)));
-    }
+    let dialect = sniffed(text, limits.columns)?;
     let mut rows: Vec<csv::StringRecord> = Vec::new();
     let mut regular = 0usize;
     for record in reader(text, dialect.separator).into_records() {
@@ -37,9 +34,6 @@ pub(super) fn read(text: &str, input: &Input<'_>) -> Result<Grid, Refusal> {
         }
         if rows.len() as u64 >= limits.rows {
             return Err(Refusal::new(format!("has more than {} rows", limits.rows)));
-        }
-        if record.len() as u64 > limits.columns {
-            return Err(Refusal::new(format!("a row of {} cells is over {}", record.len(), limits.columns)));
         }
         regular += usize::from(record.len() == dialect.width);
         rows.push(record);
@@ -75,9 +69,17 @@ fn reader(text: &str, separator: u8) -> csv::Reader<&[u8]> {
         .from_reader(text.as_bytes())
 }
 
-fn sniffed(text: &str) -> Option<Dialect> {
+/// A separator that would make a row of more than `columns_max` cells is none, and no row is ever split by it: a record of as
+/// many cells as bytes would take fifty times its size.
+fn sniffed(text: &str, columns_max: u64) -> Result<Dialect, Refusal> {
     let mut best: Option<(f64, Dialect)> = None;
+    let mut too_wide = None;
     for separator in SEPARATORS {
+        let widest = widest(text.as_bytes(), separator);
+        if widest > columns_max {
+            too_wide = too_wide.max(Some(widest));
+            continue;
+        }
         let widths: Vec<usize> = reader(text, separator)
             .into_records()
             .take(ROWS_LOOKED_AT)
@@ -97,7 +99,34 @@ fn sniffed(text: &str) -> Option<Dialect> {
             best = Some((agreement, Dialect { separator, width }));
         }
     }
-    best.map(|(_, dialect)| dialect)
+    match (best, too_wide) {
+        (Some((_, dialect)), _) if dialect.width > 1 => Ok(dialect),
+        (_, Some(widest)) => Err(Refusal::new(format!("{widest} columns are more than {columns_max}"))),
+        (best, None) => best.map(|(_, dialect)| dialect).ok_or_else(|| Refusal::new("has no regular rows")),
+    }
+}
+
+/// The cells of the row that has most of them, quotes respected, without splitting it. O(bytes).
+fn widest(text: &[u8], separator: u8) -> u64 {
+    let (mut cells, mut widest) = (1, 1);
+    let (mut is_start, mut is_quoted) = (true, false);
+    let mut bytes = text.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        if is_quoted {
+            // A quote twice is one of the text.
+            is_quoted = byte != b'"' || bytes.next_if_eq(&b'"').is_some();
+            continue;
+        }
+        is_quoted = is_start && byte == b'"';
+        is_start = byte == separator || byte == b'\n' || byte == b'\r';
+        if byte == separator {
+            cells += 1;
+            widest = widest.max(cells);
+        } else if is_start {
+            cells = 1;
+        }
+    }
+    widest
 }
 
 fn is_header(first: &csv::StringRecord, width: usize) -> bool {

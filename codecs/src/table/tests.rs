@@ -164,3 +164,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_row_too_wide_is_refused_before_it_is_split_and_quoted_separators_are_none() {
+    let few = Limits { columns: 4, ..Limits::default() };
+    let quoted: String = (0..200).map(|n| format!("{n},\"a, \"\"b\"\", c, d, e, f\",{}\n", n * 7)).collect();
+    let warm = crate::degrade(quoted.as_bytes(), "text/csv", Depth::Warm, &Params::default(), &few);
+    assert_eq!(warm.codec, "table", "{:?}", warm.note);
+    // A quote inside a cell hides nothing.
+    let late = format!("{quoted}x\",1,2,3,4,5\n");
+    let refused = crate::degrade(late.as_bytes(), "text/csv", Depth::Warm, &Params::default(), &few);
+    assert!(refused.note.unwrap().starts_with("table: 6 columns are more than 4"));
+}

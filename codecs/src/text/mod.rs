@@ -43,6 +43,8 @@ pub(crate) static TEXT: Text = Text;
 /// Starts the last line of a cold prose text: weighty words that no kept sentence holds.
 const TERMS_PREFIX: &str = "Further terms: ";
 const FURTHER_TERMS_MAX: usize = 24;
+/// A line or a sentence takes a quarter of what a row of a table takes, which [`Limits::rows`](crate::Limits::rows) is about.
+const PIECES_A_ROW: u64 = 4;
 /// Fewer lines than this are no rows.
 const LINES_MIN: usize = 20;
 const TRACE_TERMS_MAX: usize = 32;
@@ -68,6 +70,10 @@ impl Codec for Text {
             return Err(Refusal::new(format!("{len_bytes} bytes are more than {}", input.limits.text_bytes)));
         }
         let (decoded, encoding) = encoding::decode(input.bytes).ok_or_else(|| Refusal::new("is no text"))?;
+        let pieces_max = input.limits.rows.saturating_mul(PIECES_A_ROW);
+        if pieces_at_most(&decoded) > pieces_max {
+            return Err(Refusal::new(format!("has more than {pieces_max} lines and sentences")));
+        }
         let is_html = matches!(input.media.mime.as_ref(), "text/html" | "application/xhtml+xml");
         let text = if is_html { html::visible_text(&decoded).into() } else { decoded };
         let reading = Reading::best(&text, Form::of(input.media));
@@ -89,6 +95,20 @@ impl Codec for Text {
             note: Some(note(&summary.selection, reading.form, encoding, is_html)),
         })
     }
+}
+
+/// How many lines and sentences there can be, so that none is held before they are known to be few. O(bytes).
+fn pieces_at_most(text: &str) -> u64 {
+    let mut chars = text.chars().peekable();
+    let mut pieces = 1;
+    while let Some(c) = chars.next() {
+        pieces += match c {
+            '\n' | '!' | '?' | '。' | '！' | '？' => 1,
+            '.' => u64::from(!chars.peek().is_some_and(char::is_ascii_digit)),
+            _ => 0,
+        };
+    }
+    pieces
 }
 
 /// How a text is read.

@@ -298,3 +298,17 @@ fn a_text_without_sentences_is_read_by_its_lines() {
     );
     assert!(warm.note.as_deref().unwrap().ends_with("of 200 lines kept"), "{:?}", warm.note);
 }
+
+#[test]
+fn a_text_of_too_many_pieces_is_kept() {
+    let few = Limits { rows: 10, ..Limits::default() };
+    let sentences = |n: usize| "It is so. ".repeat(n).into_bytes();
+    let lines = |n: usize| "so\n".repeat(n).into_bytes();
+    for (text, is_kept) in
+        [(sentences(39), false), (sentences(41), true), (lines(39), false), (lines(41), true)]
+    {
+        let warm = crate::degrade(&text, "text/plain", Depth::Warm, &Params::default(), &few);
+        let note = warm.note.unwrap_or_default();
+        assert_eq!(note.contains("more than 40 lines and sentences"), is_kept, "{note}");
+    }
+}
