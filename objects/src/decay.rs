@@ -25,6 +25,10 @@ use crate::model::{PlannedMove, TickOptions, TickReport};
 use crate::store::ObjectStore;
 use round::{Mode, Round};
 
+/// A round that has written so much of the log flushes it: until then the log takes up what the round has freed, and with many small
+/// objects it takes more.
+const LOG_BYTES_KEPT: u64 = 2 << 20;
+
 impl ObjectStore {
     /// One round of decay; everything it did is durable when it returns.
     ///
@@ -53,6 +57,7 @@ impl ObjectStore {
         let mode =
             if options.force { Mode::Forced { since: inner.db.snapshot().seqno() } } else { Mode::Natural };
         let mut round = Round::new(inner, now, mode, options);
+        let logged_bytes = inner.db.stats().log_bytes_written;
         loop {
             let moved = round.moved();
             round.mode = mode;
@@ -63,7 +68,9 @@ impl ObjectStore {
                 let collected = garbage::collect(inner, now, round.moved());
                 collected.or_else(|error| round.pass_if_full(error))?;
             }
-            if inner.db.stats().is_disk_full {
+            let stats = inner.db.stats();
+            let logs_much = stats.log_bytes_written.saturating_sub(logged_bytes) >= LOG_BYTES_KEPT;
+            if stats.is_disk_full || (logs_much && round.moved() > moved) {
                 // Logs go with a flush, and storage looks whether there is room again.
                 inner.db.flush().or_else(|error| round.pass_if_full(error.into()))?;
             }
