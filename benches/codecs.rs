@@ -105,7 +105,7 @@ const SEARCH_STEPS: usize = 5;
 fn photo_against_bare_libraries(criterion: &mut Criterion) {
     let photo = photograph();
     let warm = to(&photo, "image/jpeg", Depth::Warm);
-    let quality = warm.params.strip_prefix("quality=").and_then(|rest| rest.split(' ').next()).unwrap();
+    let quality = warm.params.split(' ').find_map(|param| param.strip_prefix("quality=")).unwrap();
     let quality: u8 = quality.parse().unwrap();
     let mut group = criterion.benchmark_group("photo of 12 megapixels");
     group.sample_size(10).throughput(Throughput::Bytes(photo.len() as u64));
