@@ -239,6 +239,7 @@ impl Inner {
             return false;
         }
         let number = self.background.begin();
+        let releases = self.ballast.releases();
         let outcome = match job {
             Job::Flush => crate::compaction::flush_one(self),
             Job::Compact => crate::compaction::compact_one(self),
@@ -253,12 +254,15 @@ impl Inner {
             }
             Ok(false) => {}
             Err(error) => {
-                self.background.set_failure(job, number, Some(error), now_us());
                 let (kind, message) = (error.kind(), error.to_string());
                 self.events.emit(|| Event::BackgroundError { kind, message });
-                // At once: there is room now.
-                if self.release_ballast(error) {
+                // If there is room now, at once, and before a writer that waits for it hears of a failure.
+                let has_room = self.release_ballast(error)
+                    || (kind == ErrorKind::NoSpace && self.ballast.releases() != releases);
+                if has_room {
                     self.retry();
+                } else {
+                    self.background.set_failure(job, number, Some(error), now_us());
                 }
             }
         }

@@ -42,6 +42,8 @@ const PAUSE_MAX_US: u64 = 30_000_000;
 pub(super) struct Ballast {
     bytes: AtomicU64,
     is_full: AtomicBool,
+    /// How often it was given up.
+    releases: AtomicU64,
     /// Held by whoever changes the file.
     retry: Mutex<Retry>,
 }
@@ -66,6 +68,11 @@ impl Ballast {
     /// Whether the disk counts as full.
     pub(super) fn is_full(&self) -> bool {
         self.is_full.load(Ordering::Acquire)
+    }
+
+    /// Changes whenever it is given up: who saw the disk full before may try again.
+    pub(super) fn releases(&self) -> u64 {
+        self.releases.load(Ordering::Acquire)
     }
 
     /// When it is to be tried again.
@@ -127,8 +134,11 @@ impl Inner {
 
     /// Calls what frees space; if the disk is too full even for that, again without the ballast.
     pub(crate) fn freeing_space<T>(&self, mut call: impl FnMut() -> Result<T>) -> Result<T> {
+        let releases = self.ballast.releases();
         match call() {
             Err(error) if self.release_ballast(&error) => call(),
+            // Another thread gave it up meanwhile.
+            Err(error) if error.kind() == ErrorKind::NoSpace && self.ballast.releases() != releases => call(),
             outcome => outcome,
         }
     }
@@ -148,6 +158,7 @@ impl Inner {
             return had_to_wait && bytes == 0;
         }
         self.ballast.bytes.store(0, Ordering::Release);
+        self.ballast.releases.fetch_add(1, Ordering::AcqRel);
         self.call_full(&mut retry, bytes);
         true
     }
