@@ -115,8 +115,10 @@ impl Content {
                 pages.into_iter().for_each(|(target, source)| target.copy_from_slice(source));
             }
             self.durable = Arc::new(durable);
-        } else {
-            self.durable = self.live.clone();
+        } else if !self.unsynced.is_empty() {
+            // Not a share of what is live: the next write would copy all of the file.
+            let durable = Arc::make_mut(&mut self.durable);
+            self.unsynced.iter().for_each(|change| change.apply(durable));
         }
         self.unsynced.clear();
     }
