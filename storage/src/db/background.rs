@@ -257,9 +257,7 @@ impl Inner {
                 let (kind, message) = (error.kind(), error.to_string());
                 self.events.emit(|| Event::BackgroundError { kind, message });
                 // If there is room now, at once, and before a writer that waits for it hears of a failure.
-                let has_room = self.release_ballast(error)
-                    || (kind == ErrorKind::NoSpace && self.ballast.releases() != releases);
-                if has_room {
+                if self.has_made_room(error, releases) {
                     self.retry();
                 } else {
                     self.background.set_failure(job, number, Some(error), now_us());

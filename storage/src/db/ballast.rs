@@ -136,11 +136,16 @@ impl Inner {
     pub(crate) fn freeing_space<T>(&self, mut call: impl FnMut() -> Result<T>) -> Result<T> {
         let releases = self.ballast.releases();
         match call() {
-            Err(error) if self.release_ballast(&error) => call(),
-            // Another thread gave it up meanwhile.
-            Err(error) if error.kind() == ErrorKind::NoSpace && self.ballast.releases() != releases => call(),
+            Err(error) if self.has_made_room(&error, releases) => call(),
             outcome => outcome,
         }
+    }
+
+    /// Whether there is room that a call with this error did not find: the ballast is given up for it, or another thread has done
+    /// so since the call saw so many releases.
+    pub(super) fn has_made_room(&self, error: &Error, releases: u64) -> bool {
+        self.release_ballast(error)
+            || (error.kind() == ErrorKind::NoSpace && self.ballast.releases() != releases)
     }
 
     /// Gives the ballast up if this is what a full disk says; whether that made room.
