@@ -6,6 +6,8 @@
 #![expect(clippy::disallowed_methods, reason = "the samples are files")]
 
 mod bombs;
+/// The one that the storage's tests of rot count with.
+#[path = "../../../storage/tests/rot_is_never_served/memory.rs"]
 mod memory;
 
 use std::path::PathBuf;
