@@ -295,6 +295,8 @@ pub struct TickReport {
     pub failed: u64,
     /// Blob files that were compacted.
     pub files_compacted: u64,
+    /// Contents in them that were looked at: those of the objects found due, or all of a file of which more than half goes.
+    pub contents_judged: u64,
     /// More is due than [`StoreOptions::degraded_bytes_per_hour_max`] lets go in this hour.
     pub limit_reached: bool,
     /// [`TickOptions::stop`] ended it early: what is counted here is done, the rest was not looked at.

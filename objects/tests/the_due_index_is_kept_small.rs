@@ -5,6 +5,7 @@ mod support;
 
 use patina_objects::{Policy, PutOptions, days};
 use patina_storage::KeyspaceOptions;
+use std::time::Duration;
 use support::{START, TENANT, World, noise, policy};
 
 /// What is done to the world.
@@ -74,6 +75,31 @@ fn any_number_of_held_objects_costs_a_tick_nothing() {
         world.vfs.writes() - before
     };
     assert_eq!(cost(count), cost(1));
+}
+
+/// A file is full of objects that somebody read at other times: each tick finds a few of them due.
+#[test]
+fn a_tick_looks_at_what_is_due_and_at_nothing_else() {
+    let world = World::new();
+    let items = (0..500u64).map(|n| (format!("o{n}"), noise(n, 1000).into(), PutOptions::default()));
+    world.store.put_many(items).unwrap();
+    // Each hour ten of them are read; who is read first falls due first.
+    for n in 0..500 {
+        if n % 10 == 0 {
+            world.clock.advance(Duration::from_hours(1));
+        }
+        world.store.get(TENANT, &format!("o{n}")).unwrap();
+    }
+    let (mut moved, mut ticks) = (0, 0);
+    while moved < 200 {
+        world.clock.advance(Duration::from_hours(1));
+        let report = world.tick();
+        assert_eq!(report.contents_judged, report.moved, "{report:?}");
+        moved += report.moved;
+        ticks += u64::from(report.moved > 0);
+    }
+    assert!(ticks > 10, "{ticks}");
+    world.check();
 }
 
 #[test]

@@ -104,6 +104,7 @@ pub fn tick(report: &TickReport) -> Value {
         "blocked": report.blocked,
         "failed": report.failed,
         "files_compacted": report.files_compacted,
+        "contents_judged": report.contents_judged,
         "limit_reached": report.limit_reached,
         "stopped": report.stopped,
         "budgets": report.budgets.iter().map(|report| {

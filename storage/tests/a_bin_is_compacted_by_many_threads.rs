@@ -1,5 +1,6 @@
 //! Promise: any number of threads that judge the records of a bin leave the same files as one; a record that cannot be judged stops no
-//! other; a compaction can be ended early; and what each reader sees is the old value or the new one.
+//! other; a compaction can be ended early; what the owner does not want is not looked at; and what each reader sees is the old value or
+//! the new one.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use patina_storage::*;
@@ -32,6 +33,10 @@ fn key(i: usize) -> String {
     format!("{i:03}")
 }
 
+fn number(key: &[u8]) -> usize {
+    std::str::from_utf8(key).unwrap().parse().unwrap()
+}
+
 fn fill(db: &Db, files: &Keyspace, count: usize) {
     let mut batch = db.batch();
     for i in 0..count {
@@ -51,6 +56,7 @@ struct Owner {
     panics_at: Option<usize>,
     fails_at: Option<usize>,
     cancelled_after: usize,
+    wants: fn(usize) -> bool,
 }
 
 impl Owner {
@@ -62,6 +68,7 @@ impl Owner {
             panics_at: None,
             fails_at: None,
             cancelled_after: usize::MAX,
+            wants: |_| true,
         }
     }
 }
@@ -69,12 +76,16 @@ impl Owner {
 impl BinOwner for Owner {
     type Plan = (bytes::Bytes, Seqno);
 
+    fn wants(&self, key: &[u8]) -> bool {
+        (self.wants)(number(key))
+    }
+
     fn judge(&self, record: &LiveRecord<'_>) -> Result<Judgement<Self::Plan>> {
         self.judged.fetch_add(1, Ordering::SeqCst);
         if record.bin.class > 0 {
             return Ok(Judgement::Keep { bin: record.bin });
         }
-        let i: usize = std::str::from_utf8(&record.key).unwrap().parse().unwrap();
+        let i = number(&record.key);
         assert_ne!(Some(i), self.panics_at, "poisoned");
         if Some(i) == self.fails_at {
             return Err(Error::owner("this one is to fail".into()));
@@ -159,6 +170,48 @@ fn any_number_of_threads_leaves_the_same_files() {
     for threads in [2, 4] {
         assert!(run(threads) == one, "{threads} threads");
     }
+}
+
+#[test]
+fn what_is_not_wanted_stays_and_is_not_judged() {
+    let (db, files) = open(&MemVfs::new(), 2).unwrap();
+    fill(&db, &files, 60);
+    let mut owner = Owner::new(&db, &files);
+    // Of these twelve the even ones are kept, the others halved.
+    owner.wants = |i| i.is_multiple_of(5);
+    let report = compact_all(&db, &files, &owner).unwrap();
+    assert_eq!(owner.judged.load(Ordering::SeqCst), 12);
+    assert_eq!((report.records, report.live, report.committed, report.retired), (60, 12, 6, false));
+    for i in 0..60 {
+        let expected = if i % 5 == 0 { outcome(i) } else { Some(value(i)) };
+        assert!(files.get(key(i).as_bytes()).unwrap() == expected.map(Into::into), "{i}");
+    }
+    // With more than half of the bytes wanted, the rest is judged too, carried, and the file goes.
+    owner.wants = |_| true;
+    let report = compact_all(&db, &files, &owner).unwrap();
+    assert!(report.retired, "{report:?}");
+    for i in 0..60 {
+        assert!(files.get(key(i).as_bytes()).unwrap().as_deref() == outcome(i).as_deref(), "{i}");
+    }
+}
+
+#[test]
+fn a_file_goes_with_the_last_of_it_that_was_wanted() {
+    let (db, files) = open(&MemVfs::new(), 1).unwrap();
+    fill(&db, &files, 20);
+    let mut others = db.batch();
+    (0..20).filter(|i| i % 7 != 1).for_each(|i| others.delete(&files, key(i)));
+    db.write(others, Durability::Sync).unwrap();
+    let mut owner = Owner::new(&db, &files);
+    owner.wants = |i| i == 15;
+    let file = db.blob_files(&files).unwrap()[0].id;
+    let report = db.compact_bin(&files, file, &owner).unwrap();
+    assert!(!report.retired, "1 and 8 live: {report:?}");
+    assert_eq!(owner.judged.swap(0, Ordering::SeqCst), 1, "15");
+    files.delete("001").unwrap();
+    files.delete("008").unwrap();
+    assert!(db.compact_bin(&files, file, &owner).unwrap().retired);
+    assert_eq!(owner.judged.into_inner(), 0);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use patina_storage::{Seqno, Snapshot};
 impl Round<'_> {
     /// Drops the kept originals whose time has come, and does nothing else.
     pub(super) fn drop_originals(&self) -> Result<()> {
-        self.for_each_due(|ids| {
+        self.for_each_due(|ids, _| {
             for id in ids.iter().copied() {
                 if self.is_stopped() {
                     break;

@@ -74,6 +74,10 @@ struct Judge<'r, 'a> {
 impl<'a> BinOwner for Round<'a> {
     type Plan = Plan<'a>;
 
+    fn wants(&self, key: &[u8]) -> bool {
+        self.wants_content(key)
+    }
+
     fn judge(&self, record: &LiveRecord<'_>) -> patina_storage::Result<Judgement<Plan<'a>>> {
         self.judge_record(record).map_err(Error::into_storage)
     }

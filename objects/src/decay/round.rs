@@ -21,10 +21,11 @@ use crate::plan::Verdict;
 use crate::policy::PolicySet;
 use crate::rows::ObjectRow;
 use crate::store::{Inner, Versioned};
-use crate::types::{ObjectId, Reason, Stage};
+use crate::types::{ContentHash, ObjectId, Reason, Stage};
+use files::Files;
 use parking_lot::Mutex;
-use patina_storage::{Durability, FileId, Seqno, Snapshot};
-use std::collections::{BTreeSet, HashSet};
+use patina_storage::{Durability, Seqno, Snapshot};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Entries of the due index, or rows, that are visited before the files they lead to are compacted.
@@ -51,6 +52,8 @@ struct State {
     granted: HashSet<ObjectId>,
     /// Lost against another writer, to be looked at once more.
     again: Vec<ObjectId>,
+    /// What of the files that are being compacted has to be looked at; everything if it is none.
+    wanted: Option<HashSet<ContentHash>>,
     /// With the generation that failed.
     failures: Vec<(ObjectId, u64, String)>,
     /// What a full disk had no room for, the first of it.
@@ -66,9 +69,6 @@ pub(super) struct Round<'a> {
     stop: Option<&'a AtomicBool>,
     state: Mutex<State>,
 }
-
-/// The blob files that hold the bytes of objects that are to move.
-type Files = BTreeSet<FileId>;
 
 impl<'a> Round<'a> {
     pub(super) fn new(inner: &'a Inner, now: Timestamp, mode: Mode, options: &TickOptions<'a>) -> Self {
@@ -128,7 +128,7 @@ impl<'a> Round<'a> {
     }
 
     fn pass(&self) -> Result<()> {
-        self.for_each_due(|ids| self.visit_due(ids))
+        self.for_each_due(|ids, is_rest| self.visit_due(ids, is_rest))
     }
 
     /// The object that an entry of the due index is of. An entry that no row knows of is removed: nothing would ever do so
@@ -161,8 +161,8 @@ impl<'a> Round<'a> {
         Ok(None)
     }
 
-    /// Walks the due index up to now, in chunks.
-    pub(super) fn for_each_due(&self, visit: impl Fn(&[ObjectId]) -> Result<()>) -> Result<()> {
+    /// Walks the due index up to now, in chunks; the visit is told whether a chunk is the last.
+    pub(super) fn for_each_due(&self, visit: impl Fn(&[ObjectId], bool) -> Result<()>) -> Result<()> {
         let last = keys::due(self.now.0, ObjectId(u64::MAX));
         let mut from = Vec::new();
         while from <= last && !self.is_at_limit() && !self.is_stopped() {
@@ -177,14 +177,15 @@ impl<'a> Round<'a> {
             for key in &chunk {
                 ids.extend(self.owner_of_due(key)?);
             }
-            visit(&ids)?;
+            visit(&ids, chunk.len() < VISITS_PER_CHUNK)?;
         }
         Ok(())
     }
 
-    fn visit_due(&self, ids: &[ObjectId]) -> Result<()> {
+    /// If there is more to come, whatever is due in the files that a chunk leads to goes along: else each chunk would lead to them again.
+    fn visit_due(&self, ids: &[ObjectId], is_rest: bool) -> Result<()> {
         self.state.lock().granted.clear();
-        let mut files = Files::new();
+        let mut files = if is_rest { Files::with_wanted() } else { Files::whole() };
         let mut later = Vec::new();
         for id in ids.iter().copied().filter(|id| !self.is_settled(*id)) {
             if self.is_stopped() {

@@ -6,6 +6,9 @@
 //! what it judged being as it was. A plan that conflicts is dropped: its new blobs become garbage, and the record stays as the user
 //! made it.
 //!
+//! An owner may know beforehand which few records of a file have to move ([`BinOwner::wants`]). Then the others are not looked at: a
+//! visit costs what moves, and one pass over the file's index.
+//!
 //! At the end, if no record is live, the file is retired. If less than half of its bytes were kept, they are carried to the
 //! bins that the owner named, and then it is retired. Otherwise it stays: rewriting what is not due would cost more than the
 //! garbage it frees.
@@ -103,6 +106,13 @@ use bytes::Bytes;
 pub trait BinOwner: Sync {
     /// What a judgement hands to its commit.
     type Plan: Send;
+
+    /// Whether the record of a key may have to be judged. The others stay as they are, without a look at the LSM, unless those that
+    /// are wanted are more than half of the file's bytes: then all are judged, so that the rest can be carried and the file can go.
+    /// Asked once for each record of the file, live or not, on the thread that compacts, before the first judgement.
+    fn wants(&self, _key: &[u8]) -> bool {
+        true
+    }
 
     /// What becomes of a live record. What it answers should depend on the record and on what its [`LiveRecord::snapshot`] shows:
     /// then the same calls give the same files.
@@ -229,7 +239,7 @@ impl From<Bytes> for NewValue {
 pub struct BinReport {
     /// Records in the file.
     pub records: u64,
-    /// Records that were live when they were to be judged.
+    /// Records that were live when they were to be judged; those that the owner did not want are not looked at.
     pub live: u64,
     /// Plans that were committed.
     pub committed: u64,

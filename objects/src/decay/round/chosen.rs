@@ -1,6 +1,7 @@
 //! What a budget's plan chose: see [`by_budget`](super::super::by_budget).
 
-use super::{Files, Mode, Round};
+use super::files::Files;
+use super::{Mode, Round};
 use crate::budget::BudgetReport;
 use crate::decay::by_budget::Task;
 use crate::error::Result;
@@ -36,7 +37,7 @@ impl Round<'_> {
     /// Moves what a budget's plan chose and has bytes.
     pub(in crate::decay) fn move_chosen(&self, ids: impl Iterator<Item = ObjectId>) -> Result<()> {
         self.state.lock().granted.clear();
-        let mut files = Files::new();
+        let mut files = Files::with_wanted();
         let mut last = None;
         for id in ids {
             let snapshot = self.inner.db.snapshot();

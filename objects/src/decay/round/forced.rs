@@ -1,6 +1,7 @@
 //! A forced round: every unprotected object goes one stage on, due or not.
 
-use super::{Files, Mode, Round, VISITS_PER_CHUNK};
+use super::files::Files;
+use super::{Mode, Round, VISITS_PER_CHUNK};
 use crate::error::Result;
 use crate::keys;
 use crate::plan::Forced;
@@ -26,7 +27,7 @@ impl Round<'_> {
     }
 
     fn visit_forced(&self, ids: &[ObjectId]) -> Result<()> {
-        let mut files = Files::new();
+        let mut files = Files::whole();
         let mut gaining = Vec::new();
         for id in ids.iter().copied() {
             if self.is_stopped() {

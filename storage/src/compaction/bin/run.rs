@@ -27,7 +27,10 @@ struct Run<'a, O: BinOwner> {
     contents: &'a Keyspace,
     owner: &'a O,
     file: &'a Arc<BlobFile>,
+    /// To be judged.
     records: Vec<Record>,
+    /// What the owner did not want: either none, or at least half of the file's bytes.
+    passed: Vec<Record>,
     report: BinReport,
     /// To be carried if little enough is kept.
     kept: Vec<(usize, Bin)>,
@@ -50,10 +53,11 @@ pub(super) fn run<O: BinOwner>(
     file: &Arc<BlobFile>,
 ) -> Result<BinReport> {
     let records = records(db, contents, file)?;
-    let bytes = records.iter().map(Record::total_bytes).sum();
-    let report = BinReport { records: records.len() as u64, bytes, ..BinReport::default() };
+    let report =
+        BinReport { records: records.len() as u64, bytes: bytes_of(&records), ..BinReport::default() };
+    let (records, passed) = split(records, owner);
     let (kept, carried) = (Vec::new(), Vec::new());
-    let mut run = Run { db, contents, owner, file, records, report, kept, carried };
+    let mut run = Run { db, contents, owner, file, records, passed, report, kept, carried };
     run.judge()?;
     run.carry_all()?;
     run.retire_if_dead()?;
@@ -75,6 +79,21 @@ fn records(db: &Db, contents: &Keyspace, file: &BlobFile) -> Result<Vec<Record>>
     }
     records.sort_by_key(|record| record.offset);
     Ok(records)
+}
+
+/// What is to be judged, and what is passed over.
+fn split<O: BinOwner>(records: Vec<Record>, owner: &O) -> (Vec<Record>, Vec<Record>) {
+    let (mut wanted, mut passed): (Vec<_>, Vec<_>) =
+        records.into_iter().partition(|record| owner.wants(&record.key));
+    if bytes_of(&wanted) > bytes_of(&passed) {
+        wanted.append(&mut passed);
+        wanted.sort_unstable_by_key(|record| record.offset);
+    }
+    (wanted, passed)
+}
+
+fn bytes_of(records: &[Record]) -> u64 {
+    records.iter().map(Record::total_bytes).sum()
 }
 
 impl<'a, O: BinOwner> Run<'a, O> {
@@ -244,8 +263,8 @@ impl<'a, O: BinOwner> Run<'a, O> {
     /// Copies what is to be carried into other files, as it is stored: what the owner wants there, and what was kept if that is less
     /// than half of the file.
     fn carry_all(&mut self) -> Result<()> {
-        let bytes_of = |(at, _): &(usize, Bin)| self.records.get(*at).map_or(0, Record::total_bytes);
-        let kept_bytes: u64 = self.kept.iter().map(bytes_of).sum();
+        let kept = |(at, _): &(usize, Bin)| self.records.get(*at).map_or(0, Record::total_bytes);
+        let kept_bytes = bytes_of(&self.passed) + self.kept.iter().map(kept).sum::<u64>();
         let mut carried = std::mem::take(&mut self.carried);
         if kept_bytes.saturating_mul(2) < self.report.bytes && !self.report.cancelled {
             carried.append(&mut self.kept);
@@ -302,7 +321,7 @@ impl<'a, O: BinOwner> Run<'a, O> {
 
     fn retire_if_dead(&mut self) -> Result<()> {
         let mut is_dead = true;
-        for record in &self.records {
+        for record in self.records.iter().chain(&self.passed) {
             is_dead = is_dead && self.live(record)?.is_none();
         }
         // Whatever took the last references away must be durable before the file may go, so this comes after looking. No new
