@@ -8,6 +8,8 @@ use bytes::Bytes;
 pub struct Corpus {
     pub name: &'static str,
     pub media_type: &'static str,
+    /// How what decay leaves of them is compressed in the store, if it is.
+    pub zstd_level: Option<i32>,
     pub objects: Vec<Bytes>,
 }
 
@@ -26,7 +28,7 @@ pub fn photos(count: u64) -> Corpus {
     let samples = ["rocket.jpg", "exif-photo.jpg", "hubble_deep_field.jpg"].map(sample);
     let objects = (0..count).zip(samples.iter().cycle());
     let objects = objects.map(|(number, jpeg)| commented(jpeg, number)).collect();
-    Corpus { name: "JPEG photos", media_type: "image/jpeg", objects }
+    Corpus { name: "JPEG photos", media_type: "image/jpeg", zstd_level: None, objects }
 }
 
 /// A JPEG with a number in a comment behind its start marker.
@@ -48,7 +50,7 @@ pub fn texts(count: u64) -> Corpus {
         paragraphs.rotate_left(1);
         format!("Copy {number}\n\n{}\n", paragraphs.join("\n\n")).into()
     });
-    Corpus { name: "texts", media_type: "text/plain", objects: objects.collect() }
+    Corpus { name: "texts", media_type: "text/plain", zstd_level: Some(9), objects: objects.collect() }
 }
 
 /// Short texts of one to three KiB.

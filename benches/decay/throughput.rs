@@ -1,13 +1,13 @@
 //! Decay against the bare codecs, with as many threads, and the bytes written for each byte that becomes free.
 //!
-//! The bare codecs get the bytes in memory and throw away what they give. Decay reads them from the disk, finds who refers to
-//! them, hashes, compresses, syncs and reads back what the codecs give, and commits rows, index entries and history.
+//! The bare codecs get the bytes in memory, and what they give is compressed as it is stored, and thrown away. Decay reads the bytes from
+//! the disk, finds who refers to them, hashes, syncs and reads back what the codecs give, and commits rows, index entries and history.
 
 #![expect(clippy::disallowed_methods, reason = "it is timed")]
 
 use crate::corpus::{self, Corpus};
 use crate::{Bench, Share, disk, median, mib};
-use patinadb::codecs::{Depth, Limits, Params, degrade};
+use patinadb::codecs::{Content, Depth, Limits, Params, degrade};
 use patinadb::{Options, PutOptions, TickOptions};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +56,11 @@ fn by_codecs(corpus: &Corpus) -> Duration {
     let work = || {
         while let Some(bytes) = corpus.objects.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (params, limits) = (Params::default(), Limits::default());
-            black_box(degrade(bytes, corpus.media_type, Depth::Warm, &params, &limits));
+            let degraded = degrade(bytes, corpus.media_type, Depth::Warm, &params, &limits);
+            if let (Some(level), Content::Bytes(bytes)) = (corpus.zstd_level, &degraded.content) {
+                black_box(zstd::bulk::compress(bytes, level).unwrap());
+            }
+            black_box(degraded);
         }
     };
     let begun = Instant::now();

@@ -11,6 +11,9 @@
 //! An error does not end it: it is kept for [`Scheduler::status`], and the pause doubles with each further one. A clock
 //! under suspicion is such an error, so decay stays paused until the clock is confirmed.
 //!
+//! Decay can wait, and who reads and writes cannot: on Linux its thread, and the threads that transform for it, yield to others by
+//! their niceness. They still take what nobody else wants.
+//!
 //! Invariants: one round at a time; nothing is begun after a stop or a pause, and what was begun is brought to its end;
 //! the thread never outlives its [`Scheduler`].
 
@@ -34,12 +37,18 @@ pub struct SchedulerOptions {
     pub busy_share: f64,
     /// The longest pause after errors; the first is `look_every`.
     pub pause_max: Duration,
+    /// How far decay gives way to other threads that want a processor, 0 (not at all) to 19, on Linux; other systems decide by
+    /// themselves.
+    pub niceness: u8,
 }
+
+/// The highest that Linux has.
+const NICENESS_MAX: u8 = 19;
 
 impl Default for SchedulerOptions {
     fn default() -> Self {
         let (look_every, pause_max) = (Duration::from_secs(60), Duration::from_secs(3600));
-        Self { look_every, busy_share: 0.5, pause_max }
+        Self { look_every, busy_share: 0.5, pause_max, niceness: 10 }
     }
 }
 
@@ -58,6 +67,9 @@ impl SchedulerOptions {
         }
         if self.busy_share.is_nan() || self.busy_share <= 0.0 || self.busy_share > 1.0 {
             problems.push("busy_share must be above 0 and at most 1");
+        }
+        if self.niceness > NICENESS_MAX {
+            problems.push("niceness must be at most 19");
         }
         if problems.is_empty() {
             return Ok(());
@@ -215,6 +227,20 @@ impl Drop for Scheduler {
     }
 }
 
+/// On Linux niceness belongs to a thread, and the threads that it starts inherit it. A process that is nicer by itself stays so. A
+/// system that refuses leaves it as it is: then decay is in the way, and nothing worse.
+#[cfg(target_os = "linux")]
+fn give_way(niceness: u8) {
+    use rustix::process::{getpriority_process, setpriority_process};
+    let niceness = i32::from(niceness);
+    if getpriority_process(None).is_ok_and(|own| own < niceness) {
+        let _ = setpriority_process(None, niceness);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_way(_: u8) {}
+
 struct Worker {
     store: ObjectStore,
     options: SchedulerOptions,
@@ -223,6 +249,7 @@ struct Worker {
 
 impl Worker {
     fn run(self) {
+        give_way(self.options.niceness);
         let mut nap = Duration::ZERO;
         while self.sleep(nap) {
             nap = match self.look() {

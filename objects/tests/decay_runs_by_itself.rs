@@ -5,8 +5,10 @@
 
 mod support;
 
+use parking_lot::Mutex;
 use patina_objects::{Budget, ErrorKind, Scheduler, SchedulerOptions, SchedulerStatus, days};
-use std::sync::mpsc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use support::{World, noise};
 
@@ -151,11 +153,40 @@ fn an_error_is_told_and_does_not_end_it() {
     assert_eq!(world.stage("a"), 0);
 }
 
+/// The niceness of the thread that asks.
+#[cfg(target_os = "linux")]
+fn niceness() -> i64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    // The 19th of all; number and name are before these.
+    fields.split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn its_threads_give_way_to_others() {
+    let world = World::new();
+    for n in 0..8 {
+        world.put(&format!("o{n}"), &noise(n, 1000));
+    }
+    world.clock.advance(days(10));
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let in_transforms = Arc::clone(&seen);
+    *world.transform.hook.lock() = Some(Box::new(move |_| drop(in_transforms.lock().insert(niceness()))));
+    let before = niceness();
+    let options = SchedulerOptions { niceness: 19, ..SchedulerOptions::default() };
+    let scheduler = world.store.start_scheduler(options).unwrap();
+    wait_for(&scheduler, |status| status.rounds > 0);
+    assert_eq!((seen.lock().clone(), niceness()), (BTreeSet::from([19]), before));
+}
+
 #[test]
 fn options_that_make_no_sense_are_refused_with_every_problem() {
     let world = World::new();
-    let wrong = SchedulerOptions { look_every: Duration::ZERO, busy_share: f64::NAN, ..Default::default() };
+    let (look_every, busy_share) = (Duration::ZERO, f64::NAN);
+    let wrong = SchedulerOptions { look_every, busy_share, niceness: 20, ..Default::default() };
     let error = world.store.start_scheduler(wrong).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.to_string().contains("look_every") && error.to_string().contains("busy_share"), "{error}");
+    assert!(error.to_string().contains("niceness"), "{error}");
 }

@@ -125,7 +125,8 @@ fn watch(arguments: &Arguments, patina: Patina) -> Result<()> {
     let look_every = arguments.every;
     let usual = SchedulerOptions::default();
     let pause_max = usual.pause_max.max(look_every);
-    patina.start_scheduler(SchedulerOptions { look_every, busy_share: arguments.busy_share, pause_max })?;
+    let busy_share = arguments.busy_share;
+    patina.start_scheduler(SchedulerOptions { look_every, busy_share, pause_max, ..usual })?;
     let interrupted = Interrupted::on_ctrl_c(|| {})?;
     let (mut rounds, mut complaint) = (0, None);
     loop {

@@ -65,7 +65,8 @@ pub struct Options {
     /// in units of 64 KiB. A database of less than 2 MiB has none. 0: none at all. Should be at least what the memtables take, which opening
     /// flushes.
     pub ballast_bytes: u64,
-    /// Threads that judge the records of a bin that is compacted, its caller's included. The outcome is the same for any number.
+    /// Threads that judge the records of a bin that is compacted: the caller if it is one, else so many beside it, as it writes and
+    /// waits for the disk meanwhile. The outcome is the same for any number.
     pub transform_threads: usize,
     /// Memory for the values that a bin compaction is at, as they are read and as they come out. A value that needs more by itself is
     /// judged alone.

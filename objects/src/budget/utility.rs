@@ -1,6 +1,7 @@
 //! What a budget's order is worth: the fidelity that readers meet, against the orders that caches use.
 //!
-//! Objects of a camera's sizes come in over a year; readers ask for them in one of four ways; whenever more than 95% of the
+//! Objects of a camera's sizes come in over a year; readers ask for them in one of four ways, or as the clients of a cache did
+//! (`utility/recorded.rs`); whenever more than 95% of the
 //! budget is used, the order under test makes room down to 90%. What is thrown away is gone: there is nothing behind this
 //! store to fetch it from again. Measured is the mean fidelity of what readers got, zero for what is gone.
 //!
@@ -8,6 +9,8 @@
 //! ours, so that what the stages bring can be told from what the order brings.
 //!
 //! `PATINA_LONG_TESTS=1 cargo test -p patina-objects --lib utility -- --nocapture` prints the table of `docs/decay.md`.
+
+mod recorded;
 
 use super::{Candidate, Left, PlanLimits, VICTIMS_MAX, Victims, plan};
 use crate::clock::{Timestamp, days};
@@ -105,7 +108,7 @@ impl Trace {
         Self { name, objects, events }
     }
 
-    fn all(count: usize) -> [Self; 4] {
+    fn all(count: usize) -> [Self; 5] {
         let zipf: Popularity = |rank, _, _| 1.0 / rank as f64;
         let by_size: Popularity = |rank, bytes, _| 1.0 / rank as f64 / (bytes as f64).sqrt();
         let fading: Popularity =
@@ -115,6 +118,7 @@ impl Trace {
             Self::new("Zipf, a scan a month", count, zipf, true),
             Self::new("small ones more popular", count, by_size, false),
             Self::new("interest fades with age", count, fading, false),
+            Self::recorded(count),
         ]
     }
 }

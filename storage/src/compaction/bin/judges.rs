@@ -1,8 +1,7 @@
 //! Judging records on several threads: jobs in, judgements out, in file order.
 //!
-//! The thread that compacts hands jobs in and asks for the judgements of a range; until these are there it judges what of the range
-//! nobody has begun. So one thread suffices, and it never waits for a job that is not under way. What a judgement is to write is
-//! compressed here too.
+//! The thread that compacts hands jobs in and asks for the judgements of a range. If it is alone it does the jobs then; else threads of
+//! their own do, as many as are wanted, while it writes and waits for the disk. What a judgement is to write is compressed here too.
 
 use super::record::LiveRecord;
 use super::{BinOwner, Judgement, NewBlob, NewValue};
@@ -89,15 +88,20 @@ impl<'a, O: BinOwner> Judges<'a, O> {
         self.changed.notify_all();
     }
 
-    /// The judgements of the jobs of a range, in file order; these must have been submitted.
-    pub(super) fn finish(&self, range: &Range<usize>, count: usize) -> Vec<(usize, Result<Judged<O::Plan>>)> {
+    /// The judgements of the jobs of a range, in file order; these must have been submitted. `is_alone`: no thread is at [`Self::work`].
+    pub(super) fn finish(
+        &self,
+        range: &Range<usize>,
+        count: usize,
+        is_alone: bool,
+    ) -> Vec<(usize, Result<Judged<O::Plan>>)> {
         let mut queue = self.queue.lock();
         loop {
             if queue.done.range(range.clone()).count() == count {
                 let later = queue.done.split_off(&range.end);
                 return std::mem::replace(&mut queue.done, later).into_iter().collect();
             }
-            if queue.waiting.front().is_some_and(|job| job.at < range.end) {
+            if is_alone && queue.waiting.front().is_some_and(|job| job.at < range.end) {
                 self.do_first(&mut queue);
             } else {
                 self.changed.wait(&mut queue);

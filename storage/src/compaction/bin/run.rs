@@ -36,6 +36,8 @@ struct Run<'a, O: BinOwner> {
     kept: Vec<(usize, Bin)>,
     /// To be carried in any case.
     carried: Vec<(usize, Bin)>,
+    /// No thread judges but this one.
+    is_alone: bool,
 }
 
 /// Records that are being judged.
@@ -57,7 +59,7 @@ pub(super) fn run<O: BinOwner>(
         BinReport { records: records.len() as u64, bytes: bytes_of(&records), ..BinReport::default() };
     let (records, passed) = split(records, owner);
     let (kept, carried) = (Vec::new(), Vec::new());
-    let mut run = Run { db, contents, owner, file, records, passed, report, kept, carried };
+    let mut run = Run { db, contents, owner, file, records, passed, report, kept, carried, is_alone: true };
     run.judge()?;
     run.carry_all()?;
     run.retire_if_dead()?;
@@ -109,15 +111,18 @@ impl<'a, O: BinOwner> Run<'a, O> {
     fn judge(&mut self) -> Result<()> {
         let same_bytes_max = self.group_bytes_max() / 2;
         let judges = Judges::new(self.db, self.contents, self.owner, self.file, same_bytes_max);
-        // The thread that compacts is one of them.
-        let helpers = self.inner().options.transform_threads.min(self.records.len()).saturating_sub(1);
+        // One alone is the thread that compacts. Several are beside it: it writes, which is mostly waiting for the disk.
+        let threads = self.inner().options.transform_threads.min(self.records.len());
+        let helpers = if threads > 1 { threads } else { 0 };
         std::thread::scope(|scope| {
             let _close_at_end = CloseAtEnd(&judges);
+            let mut begun = 0;
             for number in 0..helpers {
                 let named = std::thread::Builder::new().name(format!("patina-transform-{number}"));
                 // With fewer threads it only takes longer.
-                let _ = named.spawn_scoped(scope, || judges.work());
+                begun += usize::from(named.spawn_scoped(scope, || judges.work()).is_ok());
             }
+            self.is_alone = begun == 0;
             self.judge_groups(&judges)
         })
     }
@@ -191,7 +196,7 @@ impl<'a, O: BinOwner> Run<'a, O> {
     fn finish(&mut self, judges: &Judges<'_, O>, group: Group<'a>) -> Result<()> {
         let mut plans = Vec::new();
         let mut failed = Ok(());
-        for (at, judged) in judges.finish(&group.range, group.jobs) {
+        for (at, judged) in judges.finish(&group.range, group.jobs, self.is_alone) {
             match judged {
                 Ok(Judged::Keep(bin)) => self.kept.push((at, bin)),
                 Ok(Judged::Carry(bin)) => self.carried.push((at, bin)),
