@@ -172,7 +172,10 @@ fn its_threads_give_way_to_others() {
     world.clock.advance(days(10));
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
     let in_transforms = Arc::clone(&seen);
-    *world.transform.hook.lock() = Some(Box::new(move |_| drop(in_transforms.lock().insert(niceness()))));
+    let note = move |_: &[u8]| {
+        in_transforms.lock().insert(niceness());
+    };
+    *world.transform.hook.lock() = Some(Box::new(note));
     let before = niceness();
     let options = SchedulerOptions { niceness: 19, ..SchedulerOptions::default() };
     let scheduler = world.store.start_scheduler(options).unwrap();
