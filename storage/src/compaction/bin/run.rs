@@ -192,7 +192,8 @@ impl<'a, O: BinOwner> Run<'a, O> {
         blob.file == self.file.id && blob.offset == record.offset
     }
 
-    /// Waits for a group's judgements and does what they say, in file order.
+    /// Waits for a group's judgements and does what they say, in file order. New blobs are written together: bytes that trickle into a
+    /// file are in the way of everybody else's syncs (docs/decay.md, "What decay costs").
     fn finish(&mut self, judges: &Judges<'_, O>, group: Group<'a>) -> Result<()> {
         let mut plans = Vec::new();
         let mut failed = Ok(());
