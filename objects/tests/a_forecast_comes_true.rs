@@ -5,7 +5,7 @@ mod support;
 
 use patina_objects::{ErrorKind, Policy, PutOptions, Stage, days};
 use proptest::prelude::*;
-use support::{TENANT, World, noise, policy};
+use support::{TENANT, World, cases, noise, policy};
 
 fn counts(moves: &[patina_objects::StageMoves; 5]) -> [u64; 5] {
     moves.map(|moves| moves.objects)
@@ -43,7 +43,7 @@ fn lives() -> impl Strategy<Value = Vec<Life>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24, 1_000))]
     #[test]
     fn day_by_day_it_is_what_happens(lives in lives(), grace in 0u64..5, dwell in 0u64..12, forget in prop::option::of(1u64..20)) {
         let world = World::new();

@@ -11,7 +11,7 @@ use patina_objects::{
 };
 use proptest::prelude::*;
 use std::sync::Arc;
-use support::{Halving, TENANT, World, noise, policy};
+use support::{Halving, TENANT, World, cases, noise, policy};
 
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -480,7 +480,7 @@ fn lives() -> impl Strategy<Value = Vec<Life>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(if std::env::var_os("PATINA_LONG_TESTS").is_some() { 2_000 } else { 40 }) })]
+    #![proptest_config(cases(40, 2_000))]
     #[test]
     fn no_promise_is_broken_whatever_the_budget(lives in lives(), bytes in 1u64..40_000) {
         let world = World::new();

@@ -8,7 +8,7 @@ use patina_objects::{Clock, PutOptions, Timestamp, days};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use support::{TENANT, World, noise};
+use support::{TENANT, World, cases, noise};
 
 /// Steps of time that never sum up to a whole day, so that no due time is met to the millisecond.
 const STEP: Duration = Duration::from_secs(433 * 60);
@@ -161,7 +161,7 @@ fn apply(op: &Op, world: &World, model: &mut BTreeMap<&'static str, Life>) -> Re
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(256, 5_000))]
 
     #[test]
     fn stages_are_those_of_the_reference(ops in prop::collection::vec(op(), 1..60)) {

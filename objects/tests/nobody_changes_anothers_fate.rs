@@ -8,7 +8,7 @@ mod support;
 use patina_objects::{Budget, PutOptions, days};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use support::{TENANT, World, noise};
+use support::{TENANT, World, cases, noise};
 
 /// What an object is put with, on which day, and when it is read.
 #[derive(Clone, Debug)]
@@ -74,14 +74,6 @@ fn fates(lives: &[Life], neighbours: &[(u64, Neighbour)]) -> (World, Vec<BTreeMa
         fates.push(stages.collect());
     }
     (world, fates)
-}
-
-fn cases(usual: u32, long: u32) -> ProptestConfig {
-    let is_long = std::env::var_os("PATINA_LONG_TESTS").is_some();
-    ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(if is_long { long } else { usual })
-    }
 }
 
 proptest! {

@@ -10,6 +10,7 @@ use patina_objects::{
     Timestamp, Transform, days,
 };
 use patina_storage::{Db, KeyspaceOptions, MemVfs, Options};
+use proptest::prelude::ProptestConfig;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,6 +65,16 @@ impl Transform for Halving {
             params: String::new(),
             note: None,
         })
+    }
+}
+
+/// So many cases of a property, or more of them with PATINA_LONG_TESTS=1.
+pub fn cases(usual: u32, long: u32) -> ProptestConfig {
+    let is_long = std::env::var_os("PATINA_LONG_TESTS").is_some();
+    ProptestConfig {
+        max_shrink_iters: 400,
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(if is_long { long } else { usual })
     }
 }
 
