@@ -2,9 +2,12 @@
 //!
 //! It sleeps until the next entry of the due index comes, runs a round, and sleeps again. What comes into the index
 //! meanwhile may be due sooner, so it never sleeps longer than [`SchedulerOptions::look_every`]; a clock that is moved by
-//! hand is followed by [`Scheduler::wake`]. After a round that took a time t on the store's clock it rests for as long as
-//! keeps it within its share of the processor. What is due but could not be moved (the hour's limit, somebody who was
+//! hand is followed by [`Scheduler::wake`]. What is due but could not be moved (the hour's limit, somebody who was
 //! quicker, a file that is being written) is looked at again after `look_every`, not at once.
+//!
+//! For work that took a time t, by storage's monotonic clock, it rests for t · (1 / `busy_share` − 1): whenever a group of records or a file is done,
+//! if that comes to [`REST_MIN`], and after the round. Nobody waits for such a rest: a stop, a pause, a wake and a tick that somebody asks for
+//! end it, the last two for the rest of the round.
 //!
 //! A budget that puts may have exceeded is reason for a round too, though nothing is due.
 //!
@@ -17,14 +20,14 @@
 //! Invariants: one round at a time; nothing is begun after a stop or a pause, and what was begun is brought to its end;
 //! the thread never outlives its [`Scheduler`].
 
-use crate::clock::{Timestamp, millis};
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::model::{TickOptions, TickReport};
 use crate::store::ObjectStore;
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -33,7 +36,7 @@ use std::time::Duration;
 pub struct SchedulerOptions {
     /// The longest sleep.
     pub look_every: Duration,
-    /// The share of its time that the thread may work, above 0 to 1: the rest it rests.
+    /// The share of its time that the thread may work, above 0 to 1: the rest of it it rests, within a round too.
     pub busy_share: f64,
     /// The longest pause after errors; the first is `look_every`.
     pub pause_max: Duration,
@@ -42,6 +45,8 @@ pub struct SchedulerOptions {
     pub niceness: u8,
 }
 
+/// Rests within a round are not shorter.
+const REST_MIN: Duration = Duration::from_millis(10);
 /// The highest that Linux has.
 const NICENESS_MAX: u8 = 19;
 
@@ -288,7 +293,13 @@ impl Worker {
             return Ok(due.since(before).min(self.options.look_every));
         }
         self.shared.state.lock().status.working = true;
-        let options = TickOptions { stop: Some(&self.shared.stop_round), ..TickOptions::default() };
+        let working_since_us = AtomicU64::new(self.now_us());
+        let rest_a_little = |_| self.rest(&working_since_us);
+        let options = TickOptions {
+            stop: Some(&self.shared.stop_round),
+            progress: Some(&rest_a_little),
+            ..TickOptions::default()
+        };
         let result = self.store.tick(&options);
         let mut state = self.shared.state.lock();
         state.status.working = false;
@@ -298,8 +309,7 @@ impl Worker {
         (state.status.error, state.status.failures) = (None, 0);
         drop(state);
         let after = self.store.now();
-        let rest_ms = millis(after.since(before)) as f64 * (1.0 / self.options.busy_share - 1.0);
-        let rest = Duration::from_millis(rest_ms as u64);
+        let rest = self.owed_rest(&working_since_us);
         let until_due = match self.store.next_due_at()? {
             // The round has left it: that it is looked at again at once would help nobody.
             Some(due) if due <= after => self.options.look_every,
@@ -307,6 +317,34 @@ impl Worker {
             None => self.options.look_every,
         };
         Ok(rest.max(until_due).min(self.options.look_every.max(rest)))
+    }
+
+    fn now_us(&self) -> u64 {
+        self.store.db().clock().monotonic_us()
+    }
+
+    /// How long to do nothing for what was done since.
+    fn owed_rest(&self, working_since_us: &AtomicU64) -> Duration {
+        let worked_us = self.now_us().saturating_sub(working_since_us.load(Ordering::Relaxed));
+        Duration::from_micros((worked_us as f64 * (1.0 / self.options.busy_share - 1.0)) as u64)
+    }
+
+    /// Rests within a round as long as is owed, if that is worth it, and unless somebody waits for the round's end.
+    fn rest(&self, working_since_us: &AtomicU64) {
+        let owed = self.owed_rest(working_since_us);
+        if owed < REST_MIN {
+            return;
+        }
+        let until_us = self.now_us().saturating_add(u64::try_from(owed.as_micros()).unwrap_or(u64::MAX));
+        let mut state = self.shared.state.lock();
+        while !state.woken && !state.stopped && !state.status.paused && !self.store.is_decay_paused() {
+            let left_us = until_us.saturating_sub(self.now_us());
+            if left_us == 0 {
+                break;
+            }
+            self.shared.changed.wait_for(&mut state, Duration::from_micros(left_us));
+        }
+        working_since_us.store(self.now_us(), Ordering::Relaxed);
     }
 
     fn failed(&self, error: &Error) -> Duration {

@@ -140,6 +140,52 @@ fn a_stop_in_the_middle_brings_what_was_begun_to_its_end() {
     assert!((0..20).all(|n| world.stage(&format!("o{n}")) == 1));
 }
 
+/// Objects in a file of their own each, whose transforms take so long.
+fn slow(world: &World, objects: u64, takes: Duration) {
+    for n in 0..objects {
+        world.put(&format!("o{n}"), &noise(n, 1000));
+        world.store.db().seal_bins().unwrap();
+    }
+    *world.transform.hook.lock() = Some(Box::new(move |_| std::thread::sleep(takes)));
+    world.clock.advance(days(10));
+}
+
+#[test]
+fn within_a_round_it_keeps_to_its_share_of_the_time() {
+    let world = World::new();
+    slow(&world, 5, Duration::from_millis(10));
+    let now_us = || world.store.db().clock().monotonic_us();
+    let begun_us = now_us();
+    let options = SchedulerOptions { busy_share: 0.1, ..SchedulerOptions::default() };
+    let scheduler = world.store.start_scheduler(options).unwrap();
+    let status = wait_for(&scheduler, |status| status.rounds > 0);
+    assert_eq!(status.last.unwrap().moved, 5);
+    // 50 ms of work, and after each of the first four 10 ms of it at least nine times as much rest.
+    let took_us = now_us() - begun_us;
+    assert!(took_us > 50_000 + 4 * 90_000, "{took_us}");
+}
+
+#[test]
+fn nobody_waits_for_its_rests() {
+    let world = World::new();
+    slow(&world, 20, Duration::from_millis(20));
+    // It would rest for half an hour after each.
+    let options = SchedulerOptions { busy_share: 1e-5, ..SchedulerOptions::default() };
+    let scheduler = world.store.start_scheduler(options.clone()).unwrap();
+    while world.stage("o0") == 0 {
+        std::thread::yield_now();
+    }
+    scheduler.stop();
+    let moved = (0..20).filter(|n| world.stage(&format!("o{n}")) == 1).count();
+    assert!(moved < 20, "it was stopped in a rest");
+    let _scheduler = world.store.start_scheduler(options).unwrap();
+    while (0..20).filter(|n| world.stage(&format!("o{n}")) == 1).count() == moved {
+        std::thread::yield_now();
+    }
+    world.tick();
+    assert!((0..20).all(|n| world.stage(&format!("o{n}")) == 1));
+}
+
 #[test]
 fn an_error_is_told_and_does_not_end_it() {
     let world = World::new();

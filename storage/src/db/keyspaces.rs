@@ -11,6 +11,7 @@
 //! Numbers of keyspaces are never used twice, so a log record of the dropped one cannot be taken for the new one of that name.
 
 use super::{Db, Inner, Keyspace};
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::manifest::{Edit, State};
 use crate::options::KeyspaceOptions;
@@ -63,6 +64,21 @@ impl Db {
         };
         drop(manifest);
         Ok(Keyspace { id, db: self.clone() })
+    }
+
+    /// The clock of its options.
+    ///
+    /// ```
+    /// # use patina_storage::*;
+    /// # use std::sync::Arc;
+    /// let clock = Arc::new(ManualClock::new(7));
+    /// let options = Options { clock: clock.clone(), ..Options::default() };
+    /// let db = Db::open_with(Arc::new(MemVfs::new()), "db".as_ref(), options)?;
+    /// assert_eq!(db.clock().now_ms(), 7);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.inner.options.clock
     }
 
     /// The names of the keyspaces, in the order of their making.
