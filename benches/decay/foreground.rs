@@ -17,7 +17,7 @@ const OBJECTS: u64 = 4_000;
 const OBJECT_BYTES: usize = 16 << 10;
 const PUT_BYTES: usize = 4 << 10;
 const PAUSE: Duration = Duration::from_millis(2);
-/// With and without, in turns.
+/// Without, and with each way, in turns.
 const TURNS: u32 = 16;
 const TURN: Duration = Duration::from_millis(2500);
 
@@ -27,23 +27,30 @@ pub fn run(share: Share) {
     let folder = tempfile::tempdir().unwrap();
     let db = Patina::open(folder.path()).unwrap();
     fill(&db, share);
-    // It rests between rounds only, and here everything is due in one.
-    let look_every = Duration::from_millis(100);
-    let options = SchedulerOptions { look_every, busy_share: 1.0, ..Default::default() };
-    let (mut without, mut with) = (Latencies::default(), Latencies::default());
+    let usual = SchedulerOptions { look_every: Duration::from_millis(100), ..Default::default() };
+    let ways = [
+        ("at full speed", SchedulerOptions { busy_share: 1.0, ..usual.clone() }),
+        ("by default, half of the time", usual),
+    ];
+    let (mut without, mut with) = (Latencies::default(), ways.each_ref().map(|_| Latencies::default()));
     let mut number = 0;
     let turn = share.of_time(TURN).max(Duration::from_millis(500));
     for _ in 0..TURNS {
         without.add(&db, &mut number, turn);
-        db.start_scheduler(options.clone()).unwrap();
-        with.add(&db, &mut number, turn);
-        db.stop_scheduler();
+        for ((_, options), latencies) in ways.iter().zip(&mut with) {
+            db.start_scheduler(options.clone()).unwrap();
+            latencies.add(&db, &mut number, turn);
+            db.stop_scheduler();
+        }
     }
     let decayed = db.objects().totals().unwrap();
-    let left = decayed.by_stage[0].objects - OBJECTS - without.puts.len() as u64 - with.puts.len() as u64;
+    let put = without.puts.len() + with.iter().map(|latencies| latencies.puts.len()).sum::<usize>();
+    let left = decayed.by_stage[0].objects - OBJECTS - put as u64;
     let moved = decayed.by_stage[1].objects;
-    without.print("without", None);
-    with.print("while it decays", Some(&without));
+    without.print("none", None);
+    for ((name, _), latencies) in ways.iter().zip(&with) {
+        latencies.print(name, Some(&without));
+    }
     println!("\n({moved} objects decayed meanwhile, {left} were still due)\n");
     assert!(left > 0, "there was not enough to decay for all the time");
 }
