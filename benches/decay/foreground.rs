@@ -10,7 +10,7 @@ use crate::{Share, corpus, unmoving};
 use patinadb::{AppliesTo, Patina, Policy, PutOptions, SchedulerOptions};
 use std::time::{Duration, Instant};
 
-const PHOTOS: u64 = 900;
+const PHOTOS: u64 = 1_600;
 const TEXTS: u64 = 9_000;
 /// Of the foreground's objects; what it reads does not fit into the block cache, but into the system's memory.
 const OBJECTS: u64 = 4_000;
@@ -18,7 +18,7 @@ const OBJECT_BYTES: usize = 16 << 10;
 const PUT_BYTES: usize = 4 << 10;
 const PAUSE: Duration = Duration::from_millis(2);
 /// Without, and with each way, in turns.
-const TURNS: u32 = 16;
+const TURNS: u32 = 12;
 const TURN: Duration = Duration::from_millis(2500);
 
 pub fn run(share: Share) {
