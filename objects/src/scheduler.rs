@@ -342,7 +342,10 @@ impl Worker {
             if left_us == 0 {
                 break;
             }
-            self.shared.changed.wait_for(&mut state, Duration::from_micros(left_us));
+            // A clock that is moved by hand may stand still meanwhile.
+            if self.shared.changed.wait_for(&mut state, Duration::from_micros(left_us)).timed_out() {
+                break;
+            }
         }
         working_since_us.store(self.now_us(), Ordering::Relaxed);
     }

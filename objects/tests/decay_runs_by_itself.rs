@@ -6,11 +6,15 @@
 mod support;
 
 use parking_lot::Mutex;
-use patina_objects::{Budget, ErrorKind, Scheduler, SchedulerOptions, SchedulerStatus, days};
+use patina_objects::{
+    Budget, ErrorKind, ObjectStore, Scheduler, SchedulerOptions, SchedulerStatus, StoreOptions, days,
+};
+use patina_storage::{Db, ManualClock, MemVfs, Options};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
-use support::{World, noise};
+use support::{World, noise, policy};
 
 fn started(world: &World) -> Scheduler {
     world.store.start_scheduler(SchedulerOptions::default()).unwrap()
@@ -163,6 +167,22 @@ fn within_a_round_it_keeps_to_its_share_of_the_time() {
     // 50 ms of work, and after each of the first four 10 ms of it at least nine times as much rest.
     let took_us = now_us() - begun_us;
     assert!(took_us > 50_000 + 4 * 90_000, "{took_us}");
+}
+
+#[test]
+fn a_clock_that_stands_still_does_not_keep_it_resting() {
+    let mut world = World::new();
+    let hands = Arc::new(ManualClock::new(0));
+    let options = Options { clock: hands.clone(), ..Options::default() };
+    let db = Db::open_with(Arc::new(MemVfs::new()), Path::new("db"), options).unwrap();
+    let store_options = StoreOptions { transform: world.transform.clone(), ..StoreOptions::default() };
+    world.store = ObjectStore::open(db, Arc::new(world.clock.clone()), store_options).unwrap();
+    world.store.put_policy(policy()).unwrap();
+    slow(&world, 3, Duration::ZERO);
+    *world.transform.hook.lock() = Some(Box::new(move |_| hands.advance_ms(5)));
+    let options = SchedulerOptions { busy_share: 0.1, ..SchedulerOptions::default() };
+    let scheduler = world.store.start_scheduler(options).unwrap();
+    wait_for(&scheduler, |status| status.rounds > 0);
 }
 
 #[test]
