@@ -32,11 +32,16 @@ fn killed(writes: usize, value_bytes: usize) -> (MemVfs, Vec<(PathBuf, usize)>) 
     let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
     let mut ends = Vec::new();
     for n in 0..writes {
-        keyspace.put(key(n), vec![n as u8; value_bytes]).unwrap();
+        keyspace.put(key(n), vec![1 + n as u8; value_bytes]).unwrap();
         let log = logs(&vfs).pop().unwrap();
-        ends.push((log.clone(), vfs.bytes(&log).unwrap().len()));
+        ends.push((log.clone(), written_bytes(&vfs, &log)));
     }
     (vfs.kill(), ends)
+}
+
+/// Without the zeros behind the records. No value here ends with one.
+fn written_bytes(vfs: &MemVfs, log: &Path) -> usize {
+    vfs.bytes(log).unwrap().iter().rposition(|byte| *byte != 0).unwrap() + 1
 }
 
 fn files(vfs: &MemVfs, suffix: &str) -> Vec<PathBuf> {
@@ -71,7 +76,7 @@ fn open(vfs: &MemVfs, mode: LogRecovery) -> Result<Opened> {
     for entry in keyspace.range(..) {
         let entry = entry?;
         let n = std::str::from_utf8(&entry.key()[3..]).unwrap().parse().unwrap();
-        assert!(entry.value()?.iter().all(|byte| *byte == n as u8));
+        assert!(entry.value()?.iter().all(|byte| *byte == 1 + n as u8));
         writes.push(n);
     }
     drop(keyspace);
@@ -97,7 +102,7 @@ fn each_flipped_byte_of_a_log_is_treated_as_asked() {
     let log = logs(&vfs).pop().unwrap();
     // No later write says that the last one was synced.
     let last_begins = ends[WRITES - 2].1;
-    for at in 0..vfs.bytes(&log).unwrap().len() {
+    for at in 0..ends[WRITES - 1].1 {
         let rotten = vfs.kill();
         rotten.damage(&log, |bytes| bytes[at] ^= 1 << (at % 8)).unwrap();
         let hit = ends.iter().position(|(_, end)| at < *end).unwrap();
@@ -139,6 +144,23 @@ fn each_flipped_byte_of_a_log_is_treated_as_asked() {
                 [PathBuf::from(format!("{}.damaged", log.display()))],
                 "{mode:?} byte {at}"
             );
+        }
+    }
+}
+
+#[test]
+fn what_rots_in_the_room_behind_the_records_costs_nothing() {
+    let (vfs, ends) = killed(6, 20);
+    let log = logs(&vfs).pop().unwrap();
+    let len = vfs.bytes(&log).unwrap().len();
+    assert!(ends[5].1 < len);
+    for at in (ends[5].1..len).step_by(997) {
+        let rotten = vfs.kill();
+        rotten.damage(&log, |bytes| bytes[at] ^= 1 << (at % 8)).unwrap();
+        for mode in MODES {
+            let opened = open(&rotten, mode).unwrap();
+            assert_eq!(opened.writes, Vec::from_iter(0..6), "{mode:?} byte {at}");
+            assert!(opened.given_up.is_empty() && opened.kept.is_empty(), "{mode:?} byte {at}");
         }
     }
 }
@@ -212,9 +234,9 @@ fn a_copy_of_a_record_inside_a_value_is_not_taken_for_a_record() {
     let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
     keyspace.put("a", "first").unwrap();
     let log = logs(&vfs).pop().unwrap();
-    let first = vfs.bytes(&log).unwrap()[16..].to_vec();
+    let first = vfs.bytes(&log).unwrap()[16..written_bytes(&vfs, &log)].to_vec();
     keyspace.put("a", "second").unwrap();
-    let copy_begins = vfs.bytes(&log).unwrap().len();
+    let copy_begins = written_bytes(&vfs, &log);
     keyspace.put("copy", first).unwrap();
     keyspace.put("z", "last").unwrap();
     keyspace.put("z", "very last").unwrap();

@@ -106,7 +106,7 @@ fn open_once(vfs: Arc<dyn Vfs>, dir: &Path, options: Options) -> Result<Inner> {
     }
     let mut manifest = Manifest::create(vfs.clone(), dir, state)?;
     let log_id = manifest.new_file_id();
-    let log = LogWriter::create(&*vfs, dir, dir.join(file_name(log_id, LOG_SUFFIX)), log_id)?;
+    let log = LogWriter::create(&*vfs, dir, dir.join(file_name(log_id, LOG_SUFFIX)), log_id)?.reserving();
     manifest.append(Edit { logs: vec![log_id], ..Edit::default() })?;
     let sealed = if replayed.is_empty() { Vec::new() } else { vec![Arc::new(replayed)] };
     let read_state =

@@ -33,7 +33,7 @@ pub(super) struct Replay<'a> {
     mode: LogRecovery,
     pub last_seqno: Seqno,
     pub batches: u64,
-    /// Bytes of the logs.
+    /// Bytes of the logs up to their last whole record.
     pub bytes: u64,
     /// The log that ended torn: no record may follow it.
     pub torn: Option<Torn>,
@@ -156,7 +156,7 @@ impl<'a> Replay<'a> {
                 self.torn.get_or_insert(Torn { path: path.to_owned(), offset: 0, whole_until: 0 });
                 return Ok(());
             }
-            Some(len) => self.bytes += len,
+            Some(_) => {}
         }
         let mut reader = LogReader::open_unchecked(vfs, path, id)?;
         let checked = reader.check_header().and_then(|()| self.check_length(path, id, reader.len()));
@@ -195,6 +195,7 @@ impl<'a> Replay<'a> {
                 }
             }
         }
+        self.bytes += whole_until;
         if is_named && !is_finished {
             self.unfinished.get_or_insert((path.to_owned(), reader.len()));
         }

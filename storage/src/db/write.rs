@@ -152,7 +152,7 @@ impl Inner {
         self.blobs.sync_open().map_err(|error| self.fail(error))?;
         let mut log = self.log.lock();
         log.finish().map_err(|failed| self.fail_append(failed))?;
-        *log = LogWriter::create(&*self.vfs, &self.dir, path, id)?;
+        *log = LogWriter::create(&*self.vfs, &self.dir, path, id)?.reserving();
         drop(log);
         self.name_log(id)?;
         commit.memtable_bytes = 0;

@@ -1,7 +1,7 @@
 //! Log file, byte by byte. Version 1.
 //!
 //! ```text
-//! file   := header block*
+//! file   := header block* zero*
 //! header := magic "PATLOG\r\n" (8) | version u16 | zero u16 | log number u32        16 bytes, inside the first block
 //! block  := 32 KiB: chunk* and, when fewer than 19 bytes are left, zeros
 //! chunk  := crc u32 | length u16 | type u8 | log number u32 | synced offset u64 | length bytes

@@ -10,7 +10,13 @@
 //! end of B". If B's bytes are bad, C proves corruption. If C's bytes are bad, nothing follows: torn, cut before C.
 //!
 //! A log that was closed cleanly ends with an empty record written after the last sync, so that even its last record
-//! is covered. Complexity: reading is one pass; a bad chunk costs one scan of what follows.
+//! is covered.
+//!
+//! A sync of a file that grew has to bring its new length into the file system's journal, and waits for all that others have there. So a log may keep
+//! room ahead: zeros, which the next records replace ([`LogWriter::reserving`]). It reads as the end of the log, and is given back when the
+//! log is finished; after a crash it stays until the log goes. A durable commit is a third faster that way (docs/durability.md).
+//!
+//! Complexity: reading is one pass; a bad chunk costs one scan of what follows.
 
 mod format;
 mod reader;

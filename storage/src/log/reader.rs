@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// How a log ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tail {
-    /// With a whole record.
+    /// With a whole record, and perhaps zeros.
     Clean,
     /// With bytes that were never synced and do not make a whole record, from this offset on.
     Torn { offset: u64 },
@@ -22,6 +22,8 @@ pub(crate) struct LogReader {
     file: Box<dyn VfsFile>,
     number: u32,
     len: u64,
+    /// From here to the end there are only zeros: room that was reserved, a block's padding, the end of a record.
+    zeros_from: u64,
     block: Vec<u8>,
     block_start: u64,
     /// The next chunk's offset in the file.
@@ -49,13 +51,28 @@ impl LogReader {
             file,
             number: id.0 as u32,
             len,
+            zeros_from: len,
             block: Vec::new(),
             block_start: 0,
             position: FILE_HEADER_BYTES as u64,
             tail: None,
         };
+        reader.find_zeros()?;
         reader.load(0)?;
         Ok(reader)
+    }
+
+    fn find_zeros(&mut self) -> Result<()> {
+        while self.zeros_from > 0 {
+            let start = (self.zeros_from - 1) / BLOCK_BYTES * BLOCK_BYTES;
+            self.load(start)?;
+            let zeros = self.block.iter().rev().take_while(|byte| **byte == 0).count();
+            self.zeros_from = start + (self.block.len() - zeros) as u64;
+            if zeros < self.block.len() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The header, before the first record was read.
@@ -114,6 +131,10 @@ impl LogReader {
 
     /// The records end at `offset`, for want of a good one there: a clean end, a torn tail, or corruption.
     fn end_at(&mut self, offset: u64) -> Result<()> {
+        if offset >= self.zeros_from {
+            self.tail = Some(Tail::Clean);
+            return Ok(());
+        }
         if self.synced_beyond(offset)? {
             return Err(Error::corruption(
                 &self.path,
@@ -121,10 +142,7 @@ impl LogReader {
                 "a record that had been synced cannot be read",
             ));
         }
-        let padding_only = self.len.saturating_sub(offset) < CHUNK_HEADER_BYTES as u64
-            && BLOCK_BYTES - offset % BLOCK_BYTES < CHUNK_HEADER_BYTES as u64;
-        self.tail =
-            Some(if offset >= self.len || padding_only { Tail::Clean } else { Tail::Torn { offset } });
+        self.tail = Some(Tail::Torn { offset });
         Ok(())
     }
 
@@ -158,7 +176,7 @@ impl LogReader {
         let mut at = at;
         loop {
             let rest = self.block.get(at..).unwrap_or_default();
-            if rest.len() < CHUNK_HEADER_BYTES {
+            if rest.len() < CHUNK_HEADER_BYTES || self.block_start + at as u64 >= self.zeros_from {
                 return begins.is_some();
             }
             let Some(chunk) = decode_chunk(rest, self.number) else { return false };

@@ -160,3 +160,87 @@ fn a_refused_record_does_not_come_back_with_a_power_loss() {
         assert_eq!(read_all(&vfs.crash_with(seed)).unwrap().0, [b"first"], "seed {seed}");
     }
 }
+
+fn reserving(vfs: &MemVfs) -> LogWriter {
+    writer(vfs).reserving()
+}
+
+fn file_bytes(vfs: &MemVfs) -> u64 {
+    vfs.bytes(&path()).unwrap().len() as u64
+}
+
+#[test]
+fn a_sync_of_a_log_with_room_does_not_change_its_length() {
+    let vfs = MemVfs::new();
+    let mut log = reserving(&vfs);
+    let (mut grown, mut len) = (0, 0);
+    for n in 0..3000 {
+        log.append(&record(1000, n as u8)).unwrap();
+        log.file().sync().unwrap();
+        grown += u32::from(file_bytes(&vfs) != len);
+        len = file_bytes(&vfs);
+        let written = log.file().written();
+        assert!((written..=2 * written + (32 << 10)).contains(&len), "{len} bytes for {written}");
+    }
+    // 32, 64, 128, 256, 512 KiB, and then each MiB.
+    assert!((6..=9).contains(&grown), "{grown}");
+}
+
+#[test]
+fn room_reads_as_the_end_of_the_log_and_is_given_back() {
+    let vfs = MemVfs::new();
+    let mut log = reserving(&vfs);
+    let records = [record(100, 1), record(40_000, 2), record(10, 3)];
+    for record in &records {
+        log.append(record).unwrap();
+        log.file().sync().unwrap();
+    }
+    assert!(file_bytes(&vfs) > log.file().written());
+    assert_eq!(read_all(&vfs.kill()).unwrap(), (records.to_vec(), Tail::Clean));
+    log.finish().unwrap();
+    assert_eq!(file_bytes(&vfs), log.file().written());
+    assert_eq!(read_all(&vfs).unwrap(), ([&records[..], &[Vec::new()]].concat(), Tail::Clean));
+}
+
+/// But for the first.
+#[test]
+fn who_does_not_sync_gets_no_more_room() {
+    let vfs = MemVfs::new();
+    let mut log = reserving(&vfs);
+    for n in 0..200 {
+        log.append(&record(1000, n)).unwrap();
+    }
+    assert_eq!(file_bytes(&vfs), log.file().written());
+}
+
+#[test]
+fn a_disk_without_room_to_set_aside_takes_records() {
+    let vfs = MemVfs::new();
+    let mut log = reserving(&vfs);
+    vfs.fill_after(1);
+    log.append(b"taken").unwrap();
+    vfs.heal();
+    log.append(b"too").unwrap();
+    assert_eq!(file_bytes(&vfs), log.file().written());
+    assert_eq!(read_all(&vfs).unwrap(), (vec![b"taken".to_vec(), b"too".to_vec()], Tail::Clean));
+}
+
+/// Records that replace reserved zeros may reach the disk in any order, and in part.
+#[test]
+fn after_a_power_loss_a_log_with_room_has_what_was_synced_and_no_more_than_was_written() {
+    for seed in 0..300 {
+        let vfs = MemVfs::new();
+        let mut log = reserving(&vfs);
+        let records: Vec<_> = (0..30).map(|n| record(seed as usize * 13 % 900 + n, n as u8)).collect();
+        let synced = seed as usize % 20;
+        for (n, record) in records.iter().enumerate() {
+            log.append(record).unwrap();
+            if n < synced {
+                log.file().sync().unwrap();
+            }
+        }
+        let (read, _) = read_all(&vfs.crash_with(seed)).unwrap();
+        assert!(read.len() >= synced, "seed {seed}");
+        assert_eq!(read, records[..read.len()], "seed {seed}");
+    }
+}

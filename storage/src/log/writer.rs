@@ -1,4 +1,4 @@
-//! Appends records to a log. See the module above for the framing.
+//! Appends records to a log, and reserves room ahead of them. See the module above for the framing and for why.
 
 use super::format::{
     BLOCK_BYTES, CHUNK_HEADER_BYTES, ChunkType, FILE_HEADER_BYTES, encode_chunk, encode_file_header,
@@ -19,7 +19,19 @@ pub(crate) struct LogWriter {
     position: u64,
     /// Framed bytes that are not written yet.
     buffer: Vec<u8>,
+    reserve: Reserve,
 }
+
+/// Room for records, written with zeros.
+enum Reserve {
+    /// None is made.
+    Off,
+    /// The file reaches to here.
+    Until(u64),
+}
+
+const RESERVE_BYTES_MIN: u64 = 32 << 10;
+const RESERVE_BYTES_MAX: u64 = 1 << 20;
 
 /// Framed bytes are written when there are this many: a large record is not held in memory a second time.
 const WRITE_BYTES: usize = 1 << 20;
@@ -80,7 +92,13 @@ impl LogWriter {
         let position = FILE_HEADER_BYTES as u64;
         let log =
             LogFile { id, path, file, written: AtomicU64::new(position), synced: GroupSync::new(position) };
-        Ok(Self { log: Arc::new(log), position, buffer: Vec::new() })
+        Ok(Self { log: Arc::new(log), position, buffer: Vec::new(), reserve: Reserve::Off })
+    }
+
+    /// Keeps room ahead of the records from now on, while they are synced in small portions.
+    pub(crate) fn reserving(mut self) -> Self {
+        self.reserve = Reserve::Until(self.position);
+        self
     }
 
     pub(crate) fn file(&self) -> &Arc<LogFile> {
@@ -103,18 +121,42 @@ impl LogWriter {
         &mut self,
         records: impl IntoIterator<Item = &'a [u8]>,
     ) -> std::result::Result<u64, AppendError> {
+        let end = self.append_unreserved(records)?;
+        self.keep_reserve();
+        Ok(end)
+    }
+
+    fn append_unreserved<'a>(
+        &mut self,
+        records: impl IntoIterator<Item = &'a [u8]>,
+    ) -> std::result::Result<u64, AppendError> {
         let begin = self.position;
         let mut records = records.into_iter();
         let written = records.try_for_each(|record| self.frame(record)).and_then(|()| self.write_buffer());
         if let Err(source) = written {
             self.buffer.clear();
             self.position = begin;
+            // What was reserved is cut off, too; and a disk that refuses records has no room to set aside.
+            self.reserve = Reserve::Off;
             // Synced: what was refused must not come back with a power loss, in front of what is written next.
             let usable = self.log.file.truncate(begin).and_then(|()| self.log.file.sync()).is_ok();
             return Err(AppendError { usable, error: Error::io("write", &self.log.path, source) });
         }
         self.log.written.store(self.position, Ordering::Release);
         Ok(self.position)
+    }
+
+    /// Reserves more once the last room is used up: as much again as there is of the log, within bounds. Not if more than a quarter of that is
+    /// unsynced: who writes much between syncs gains nothing by it.
+    fn keep_reserve(&mut self) {
+        let Reserve::Until(end) = self.reserve else { return };
+        let bytes = self.position.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
+        if self.position < end || self.position - self.log.synced() > bytes / 4 {
+            return;
+        }
+        // A failure matters to nobody: zeros behind the last record, or none, mean the same.
+        let reserved = self.log.file.write_all_at(&vec![0; bytes as usize], self.position);
+        self.reserve = reserved.map_or(Reserve::Off, |()| Reserve::Until(self.position + bytes));
     }
 
     fn write_buffer(&mut self) -> io::Result<()> {
@@ -154,13 +196,19 @@ impl LogWriter {
         }
     }
 
-    /// Syncs, then ends the log with an empty record that says so. More may be appended nevertheless.
+    /// Syncs, gives reserved room back, and ends the log with an empty record that says so. More may be appended nevertheless.
     ///
     /// # Errors
     /// As [`Self::append`].
     pub(crate) fn finish(&mut self) -> std::result::Result<(), AppendError> {
         let unusable = |error| AppendError { usable: false, error };
         self.log.sync().map_err(unusable)?;
+        if let Reserve::Until(end) = std::mem::replace(&mut self.reserve, Reserve::Off)
+            && end > self.position
+        {
+            // A failure leaves zeros behind the last record, which mean nothing.
+            let _ = self.log.file.truncate(self.position);
+        }
         self.append(&[])?;
         self.log.sync().map_err(unusable)
     }

@@ -183,14 +183,16 @@ impl Database {
         let durabilities = [Durability::Sync, Durability::Sync, Durability::Buffered, Durability::Sync];
         for (step, durability) in durabilities.into_iter().enumerate() {
             let mut batch = writer.db.batch();
-            writer.put(&mut batch, "plain", STEP, vec![step as u8 + 1]);
-            writer.put(&mut batch, "lz4", format!("log{step}").as_bytes(), value(step, 8, 30 * scale));
             if step == 1 {
                 writer.add_blob(&mut batch, b"latest", value(5, 9, 40 * scale), Compression::None);
             }
+            writer.put(&mut batch, "plain", STEP, vec![step as u8 + 1]);
+            writer.put(&mut batch, "lz4", format!("log{step}").as_bytes(), value(step, 8, 30 * scale));
             writer.db.write(batch, durability).unwrap();
             states.push(writer.contents.clone());
-            batch_ends.push(vfs.bytes(&log).unwrap().len() as u64);
+            // The rest is room for more. No batch ends with a zero.
+            let bytes = vfs.bytes(&log).unwrap();
+            batch_ends.push(bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1);
         }
         assert_eq!(newest_log(), log);
         let versions = writer.versions;
@@ -202,6 +204,18 @@ impl Database {
         let names = self.vfs.list(Path::new(DIR)).unwrap();
         let paths = names.iter().map(|name| Path::new(DIR).join(name));
         paths.map(|path| (path.clone(), self.vfs.bytes(&path).unwrap().len())).collect()
+    }
+
+    /// Every byte of every file; of the room behind the log's batches each 509th.
+    pub fn places(&self) -> Vec<(PathBuf, usize)> {
+        let files = self.files().into_iter();
+        let places = files.flat_map(|(path, len)| (0..len).map(move |at| (path.clone(), at)));
+        places.filter(|(path, at)| !self.is_room(path, *at) || at % 509 == 0).collect()
+    }
+
+    /// Whether a place is behind the last batch of the log.
+    pub fn is_room(&self, path: &Path, at: usize) -> bool {
+        path == self.log && at as u64 >= self.batch_ends[self.batch_ends.len() - 1]
     }
 
     /// Salvages a damaged copy and looks at what came of it: gives the report, and the keys that are missing.
