@@ -56,6 +56,7 @@ fn nonsense_is_refused_and_changes_nothing() {
         (&["set", "nothing", "--rate", "2"], 1),
         (&["tick", "--now", "1999-01-01"], 2),
         (&["tick", "--now", "99999-01-01"], 2),
+        (&["tick", "--now", "+90000y"], 2),
         (&["tick", "--watch", "--busy-share", "0"], 1),
         (&["tick", "--pause", "--resume"], 2),
         (&["forecast", "0d"], 2),
@@ -76,7 +77,8 @@ fn nonsense_is_refused_and_changes_nothing() {
     // The last day of the calendar is a time like others: what is due by then moves, and later ticks begin there.
     sandbox.prints(&["tick", "--now", "9999-12-30"]);
     assert_eq!(sandbox.objects()[0]["stage"], 3);
-    assert_eq!(sandbox.patina(&["tick", "--now", "+1d"]).status, 0);
+    assert_eq!(sandbox.patina(&["tick", "--now", "+1h"]).status, 0);
+    assert_eq!(sandbox.patina(&["tick", "--now", "+1d"]).status, 2);
 }
 
 #[test]

@@ -17,8 +17,9 @@ impl Timestamp {
     /// A moment that never comes.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// The latest moment that can come: what is due [`Timestamp::NEVER`] is not due then either.
-    pub(crate) const LAST: Self = Self(u64::MAX - 1);
+    /// The latest moment that can come, the last of the year 9999: what is due [`Timestamp::NEVER`] is not due then either. Whoever names a later one
+    /// has counted in other units.
+    pub(crate) const LAST: Self = Self(253_402_300_799_999);
 
     /// Milliseconds since 1970-01-01 UTC.
     pub const fn as_millis(self) -> u64 {

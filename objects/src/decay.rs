@@ -33,7 +33,7 @@ impl ObjectStore {
     /// One round of decay; everything it did is durable when it returns.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::InvalidArgument`] if `now` is before an earlier tick; [`crate::ErrorKind::ClockJump`] if the time is
+    /// [`crate::ErrorKind::InvalidArgument`] if `now` is before an earlier tick or beyond the year 9999; [`crate::ErrorKind::ClockJump`] if the time is
     /// the clock's and that is under suspicion; storage's, when they are not those of
     /// single objects: what was moved before such an error stays moved. On a full disk all is moved that there is room for
     /// before the call says so. An object whose own bytes are damaged, or whose

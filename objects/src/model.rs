@@ -229,7 +229,7 @@ pub struct HistoryRow {
 pub struct TickOptions<'a> {
     /// Advance every unprotected object without waiting for its due time.
     pub force: bool,
-    /// The time to decay up to; `None` is the clock's. It may not be before an earlier tick.
+    /// The time to decay up to; `None` is the clock's. It may not be before an earlier tick, nor beyond the year 9999.
     pub now: Option<Timestamp>,
     /// Whether the caller vouches for the clock, though it stands further ahead than
     /// [`StoreOptions::clock_jump_max`] allows.

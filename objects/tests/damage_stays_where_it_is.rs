@@ -171,6 +171,9 @@ fn nothing_is_degraded_into_a_content_that_is_damaged() {
     world.check();
 }
 
+/// 10000-01-01T00:00:00Z.
+const YEAR_10000: Timestamp = Timestamp(253_402_300_800_000);
+
 /// Neither end of time overflows, moves what is not due, or keeps a tick from ending.
 #[test]
 fn both_ends_of_time_are_times_like_others() {
@@ -185,7 +188,19 @@ fn both_ends_of_time_are_times_like_others() {
         world.force();
         assert_eq!(world.stage("a"), 1);
         assert!(world.store.dry_run(&TickOptions::default()).unwrap().is_empty());
-        world.store.tick(&TickOptions { now: Some(Timestamp::NEVER), ..Default::default() }).unwrap();
+        // Whoever gives such a time counts in other units, and would lose everything.
+        for beyond in [YEAR_10000, Timestamp::NEVER] {
+            let options = TickOptions { now: Some(beyond), ..Default::default() };
+            let errors = [world.store.tick(&options).err(), world.store.dry_run(&options).err()];
+            for error in errors {
+                let error = error.unwrap();
+                assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+                assert!(error.to_string().contains("year 9999"), "{error}");
+            }
+            assert_eq!(world.stage("a"), 1);
+        }
+        let last = Some(Timestamp(YEAR_10000.0 - 1));
+        world.store.tick(&TickOptions { now: last, ..Default::default() }).unwrap();
         world.put("b", &noise(2, 100));
         world.tick();
         assert_eq!(world.stage("b"), 0);

@@ -16,7 +16,10 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp> {
     if let Some(ahead) = text.strip_prefix('+') {
         let ahead: Duration = humantime::parse_duration(ahead).map_err(|_| unreadable(text))?;
         let ahead_ms = u64::try_from(ahead.as_millis()).map_err(|_| unreadable(text))?;
-        return now.0.checked_add(ahead_ms).map(Timestamp).ok_or_else(|| unreadable(text));
+        let at = now.0.checked_add(ahead_ms).map(Timestamp).filter(|at| in_calendar(*at).is_some());
+        return at.ok_or_else(|| {
+            anyhow!(WrongUsage(format!("{text} is beyond the year 9999: write a shorter time")))
+        });
     }
     let instant = text.parse::<jiff::Timestamp>().or_else(|_| in_utc(text)).map_err(|_| unreadable(text))?;
     u64::try_from(instant.as_millisecond()).map(Timestamp).map_err(|_| unreadable(text))
@@ -44,10 +47,11 @@ fn show(at: Timestamp, zone: TimeZone) -> String {
 
 /// Times beyond what a calendar can show read as its last day.
 fn to_jiff(at: Timestamp) -> jiff::Timestamp {
-    i64::try_from(at.0)
-        .ok()
-        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-        .unwrap_or(jiff::Timestamp::MAX)
+    in_calendar(at).unwrap_or(jiff::Timestamp::MAX)
+}
+
+fn in_calendar(at: Timestamp) -> Option<jiff::Timestamp> {
+    i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
 }
 
 #[cfg(test)]
@@ -65,7 +69,9 @@ mod tests {
 
     #[test]
     fn nonsense_is_wrong_usage() {
-        for text in ["", "tomorrow", "+", "+x", "1969-12-31", "2027-13-01"] {
+        for text in
+            ["", "tomorrow", "+", "+x", "1969-12-31", "2027-13-01", "10000-01-01", "+9000y", "+90000y"]
+        {
             assert!(parse(text, Timestamp(0)).unwrap_err().is::<WrongUsage>(), "{text}");
         }
     }

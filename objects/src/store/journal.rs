@@ -178,7 +178,10 @@ impl Inner {
     /// The time that a tick told `now` would decay up to.
     pub(crate) fn tick_time(&self, now: Option<Timestamp>) -> Result<Timestamp> {
         let reached = self.reached().min(Timestamp::LAST);
-        match now.map(|now| now.min(Timestamp::LAST)) {
+        match now {
+            Some(now) if now > Timestamp::LAST => Err(Error::invalid(format!(
+                "a tick at {now} is beyond the year 9999; give the time in milliseconds since 1970"
+            ))),
             Some(now) if now < reached => Err(Error::invalid(format!(
                 "a tick at {now} is in the past: decay has already reached {reached}; give a later time or none"
             ))),
