@@ -47,6 +47,7 @@ mod merge;
 mod open_files;
 mod options;
 mod ranges;
+mod reserve;
 mod skiplist;
 mod sst;
 mod types;

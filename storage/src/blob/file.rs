@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::group_sync::GroupSync;
 use crate::manifest::BlobOrigin;
 use crate::open_files::OpenFiles;
+use crate::reserve::Reserve;
 use crate::types::{Bin, BlobLayout, BlobRef, FileId, KeyspaceId};
 use crate::vfs::{Vfs, VfsFile};
 use bytes::Bytes;
@@ -40,6 +41,8 @@ pub(crate) struct BlobFile {
 pub(super) struct Tail {
     /// The index of the records so far.
     pub index: Vec<u8>,
+    /// Room for the next records.
+    pub reserve: Reserve,
     /// A record is being written in pieces: nothing else can be appended.
     pub streaming: bool,
 }
@@ -106,7 +109,7 @@ impl BlobFile {
         file: Arc<dyn VfsFile>,
         index: Vec<u8>,
     ) -> Self {
-        let tail = Mutex::new(Tail { index, streaming: false });
+        let tail = Mutex::new(Tail { index, ..Tail::default() });
         Self { tail, writing: RwLock::new(Some(file)), ..Self::new(of, path, size) }
     }
 
@@ -117,7 +120,9 @@ impl BlobFile {
         file.write_all_at(&encode_header(of.id, of.keyspace, of.bin), 0).map_err(failed)?;
         file.sync().map_err(failed)?;
         let size = (HEADER_BYTES as u64, 0);
-        Ok(Self::open_for_writing(of, path, size, Arc::from(file), Vec::new()))
+        let created = Self::open_for_writing(of, path, size, Arc::from(file), Vec::new());
+        created.tail.lock().reserve = Reserve::Until(size.0);
+        Ok(created)
     }
 
     /// A file that the manifest says is sealed. Not opened until it is read.
@@ -138,14 +143,18 @@ impl BlobFile {
         let offset = self.position.load(Ordering::Acquire);
         let record = encode_record(self.id, offset, (self.keyspace, key), (encoding, payload), len);
         if let Err(source) = file.write_all_at(&record, offset) {
-            // What follows is written over the same place; recovery stops at a record that is not whole.
+            // What follows is written over the same place; recovery stops at a record that is not whole. A disk that refuses records has no room
+            // to set aside.
             let _ = file.truncate(offset);
+            tail.reserve = Reserve::Off;
             return Err(Error::io("write", &self.path, source));
         }
         let stored_len = payload.len() as u64;
         let key = Bytes::copy_from_slice(key);
         let record = Record { offset, key, stored_len, len, layout: BlobLayout::Whole };
-        Ok(Some(self.count(&mut tail, &record)))
+        let blob = self.count(&mut tail, &record);
+        tail.reserve.keep(&*file, self.position.load(Ordering::Acquire), self.synced.synced());
+        Ok(Some(blob))
     }
 
     /// Takes up a record that was written whole at the end of the file.
@@ -209,7 +218,8 @@ impl BlobFile {
         if let Some(file) = file {
             let mut end = tail.index.clone();
             end.extend_from_slice(&encode_trailer(self.id, position, &tail.index, records));
-            // What a failed append left behind would hide the trailer, which is looked for at the end.
+            // What a failed append left behind, or room, would hide the trailer, which is looked for at the end.
+            tail.reserve = Reserve::Off;
             let written = file.truncate(position).and_then(|()| file.write_all_at(&end, position));
             written.map_err(|source| SealError::Write(Error::io("write", &self.path, source)))?;
             let len = position + end.len() as u64;

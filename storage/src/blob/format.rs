@@ -1,7 +1,7 @@
 //! Blob file, byte by byte. Version 2. (Streamed records are in [`super::stream_format`].)
 //!
 //! ```text
-//! file    := header (record | streamed)* (index trailer)?           index and trailer once it is sealed
+//! file    := header (record | streamed)* (index trailer | zero*)    index and trailer once it is sealed
 //! header  := magic "PATBLB\r\n" (8) | version u16 | class u8 | zero u8 | crc u32 (file id, the rest) | due u64
 //!            | keyspace u32 | zero u32                                                                      32 bytes
 //! record  := magic "REC1" | head crc u32 | payload crc u32 | keyspace u32 | key length u16 | encoding u8 | zero u8

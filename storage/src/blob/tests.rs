@@ -56,6 +56,28 @@ fn what_was_appended_is_read_open_and_sealed() {
     assert!(file.append(b"late", Encoding::Raw, b"x", 1).unwrap().is_none());
 }
 
+#[test]
+fn a_file_that_is_synced_record_by_record_has_room_and_gives_it_back() {
+    let vfs = MemVfs::new();
+    let file = BlobFile::create(&vfs, path(), IDENTITY).unwrap();
+    let (mut grown, mut len) = (0, 0);
+    let file_bytes = || vfs.bytes(&path()).unwrap().len() as u64;
+    for n in 0..600u64 {
+        file.append(&n.to_be_bytes(), Encoding::Raw, &[n as u8; 4096], 4096).unwrap().unwrap();
+        file.sync().unwrap();
+        grown += u32::from(file_bytes() != len);
+        len = file_bytes();
+        assert!((file.size().0..=2 * file.size().0 + (32 << 10)).contains(&len), "{len}");
+    }
+    // 32, 64, 128, 256, 512 KiB, and then each MiB.
+    assert!((6..=9).contains(&grown), "{grown}");
+    // What a dead process leaves: its records, and room.
+    let dead = vfs.kill();
+    assert_eq!(BlobFile::scan(&dead, path(), IDENTITY).unwrap().size(), file.size());
+    file.seal().unwrap();
+    assert!(file_bytes() < len && file.index(&handles(&vfs)).unwrap().len() == 600);
+}
+
 const STREAM_CHUNK_BYTES: u32 = 300;
 
 /// Streams a value in small chunks, every second one compressed if that pays.
@@ -131,11 +153,8 @@ proptest! {
             refs.push((stream(&file, &key, &long_value(len)), key.clone()));
             refs.push((file.append(&key, Encoding::Raw, b"between", 7).unwrap().unwrap(), key));
         }
-        let mut cut = 0;
-        vfs.damage(&path(), |bytes| {
-            cut = 32 + ((bytes.len() - 32) as f64 * share) as usize;
-            bytes.truncate(cut);
-        }).unwrap();
+        let cut = 32 + ((file.size().0 - 32) as f64 * share) as usize;
+        vfs.damage(&path(), |bytes| bytes.truncate(cut)).unwrap();
         let file = BlobFile::scan(&vfs, path(), IDENTITY).unwrap();
         let is_whole = |(blob, key): &&(BlobRef, Vec<u8>)| blob.offset + record_bytes(key.len(), blob.stored_len) <= cut as u64;
         let whole: Vec<_> = refs.iter().filter(is_whole).collect();
@@ -150,12 +169,9 @@ proptest! {
     #[test]
     fn recovery_keeps_the_whole_records_of_a_cut_file(share in 0.0f64..1.0) {
         let vfs = MemVfs::new();
-        let (_, refs) = filled(&vfs, &values());
-        let mut cut = 0;
-        vfs.damage(&path(), |bytes| {
-            cut = 32 + ((bytes.len() - 32) as f64 * share) as usize;
-            bytes.truncate(cut);
-        }).unwrap();
+        let (file, refs) = filled(&vfs, &values());
+        let cut = 32 + ((file.size().0 - 32) as f64 * share) as usize;
+        vfs.damage(&path(), |bytes| bytes.truncate(cut)).unwrap();
         let file = BlobFile::scan(&vfs, path(), IDENTITY).unwrap();
         let whole = refs.iter().filter(|(key, blob)| blob.offset + 36 + key.len() as u64 + blob.stored_len <= cut as u64);
         let expected: Vec<_> = whole.map(|(_, blob)| blob.offset).collect();

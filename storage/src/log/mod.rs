@@ -12,9 +12,8 @@
 //! A log that was closed cleanly ends with an empty record written after the last sync, so that even its last record
 //! is covered.
 //!
-//! A sync of a file that grew has to bring its new length into the file system's journal, and waits for all that others have there. So a log may keep
-//! room ahead: zeros, which the next records replace ([`LogWriter::reserving`]). It reads as the end of the log, and is given back when the
-//! log is finished; after a crash it stays until the log goes. A durable commit is a third faster that way (docs/durability.md).
+//! A log may keep room ahead of its records ([`LogWriter::reserving`], `reserve.rs`): zeros, which read as the end of the log and are given back when
+//! it is finished.
 //!
 //! Complexity: reading is one pass; a bad chunk costs one scan of what follows.
 

@@ -1,10 +1,11 @@
-//! Appends records to a log, and reserves room ahead of them. See the module above for the framing and for why.
+//! Appends records to a log, with room ahead of them. See the module above for the framing.
 
 use super::format::{
     BLOCK_BYTES, CHUNK_HEADER_BYTES, ChunkType, FILE_HEADER_BYTES, encode_chunk, encode_file_header,
 };
 use crate::error::{Error, Result};
 use crate::group_sync::GroupSync;
+use crate::reserve::Reserve;
 use crate::types::FileId;
 use crate::vfs::{Vfs, VfsFile};
 use std::io;
@@ -21,17 +22,6 @@ pub(crate) struct LogWriter {
     buffer: Vec<u8>,
     reserve: Reserve,
 }
-
-/// Room for records, written with zeros.
-enum Reserve {
-    /// None is made.
-    Off,
-    /// The file reaches to here.
-    Until(u64),
-}
-
-const RESERVE_BYTES_MIN: u64 = 32 << 10;
-const RESERVE_BYTES_MAX: u64 = 1 << 20;
 
 /// Framed bytes are written when there are this many: a large record is not held in memory a second time.
 const WRITE_BYTES: usize = 1 << 20;
@@ -122,7 +112,7 @@ impl LogWriter {
         records: impl IntoIterator<Item = &'a [u8]>,
     ) -> std::result::Result<u64, AppendError> {
         let end = self.append_unreserved(records)?;
-        self.keep_reserve();
+        self.reserve.keep(&*self.log.file, end, self.log.synced());
         Ok(end)
     }
 
@@ -144,19 +134,6 @@ impl LogWriter {
         }
         self.log.written.store(self.position, Ordering::Release);
         Ok(self.position)
-    }
-
-    /// Reserves more once the last room is used up: as much again as there is of the log, within bounds. Not if more than a quarter of that is
-    /// unsynced: who writes much between syncs gains nothing by it.
-    fn keep_reserve(&mut self) {
-        let Reserve::Until(end) = self.reserve else { return };
-        let bytes = self.position.clamp(RESERVE_BYTES_MIN, RESERVE_BYTES_MAX);
-        if self.position < end || self.position - self.log.synced() > bytes / 4 {
-            return;
-        }
-        // A failure matters to nobody: zeros behind the last record, or none, mean the same.
-        let reserved = self.log.file.write_all_at(&vec![0; bytes as usize], self.position);
-        self.reserve = reserved.map_or(Reserve::Off, |()| Reserve::Until(self.position + bytes));
     }
 
     fn write_buffer(&mut self) -> io::Result<()> {
@@ -203,12 +180,7 @@ impl LogWriter {
     pub(crate) fn finish(&mut self) -> std::result::Result<(), AppendError> {
         let unusable = |error| AppendError { usable: false, error };
         self.log.sync().map_err(unusable)?;
-        if let Reserve::Until(end) = std::mem::replace(&mut self.reserve, Reserve::Off)
-            && end > self.position
-        {
-            // A failure leaves zeros behind the last record, which mean nothing.
-            let _ = self.log.file.truncate(self.position);
-        }
+        self.reserve.give_back(&*self.log.file, self.position);
         self.append(&[])?;
         self.log.sync().map_err(unusable)
     }

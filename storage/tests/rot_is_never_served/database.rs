@@ -206,16 +206,27 @@ impl Database {
         paths.map(|path| (path.clone(), self.vfs.bytes(&path).unwrap().len())).collect()
     }
 
-    /// Every byte of every file; of the room behind the log's batches each 509th.
+    /// Every byte of every file; of the room behind records each 509th.
     pub fn places(&self) -> Vec<(PathBuf, usize)> {
-        let files = self.files().into_iter();
-        let places = files.flat_map(|(path, len)| (0..len).map(move |at| (path.clone(), at)));
-        places.filter(|(path, at)| !self.is_room(path, *at) || at % 509 == 0).collect()
+        let places = self.files().into_iter().flat_map(|(path, len)| {
+            let end = self.records_end(&path);
+            let room = (end..len).filter(|at| at % 509 == 0);
+            (0..end).chain(room).map(move |at| (path.clone(), at))
+        });
+        places.collect()
     }
 
-    /// Whether a place is behind the last batch of the log.
+    /// Whether a place is among the zeros at the end of the log or of an open blob file.
     pub fn is_room(&self, path: &Path, at: usize) -> bool {
-        path == self.log && at as u64 >= self.batch_ends[self.batch_ends.len() - 1]
+        at >= self.records_end(path)
+    }
+
+    /// Where the room behind a file's records begins; its length if it has none.
+    pub fn records_end(&self, path: &Path) -> usize {
+        let may_have_room = path.extension().is_some_and(|suffix| suffix == "log" || suffix == "blob");
+        let bytes = self.vfs.bytes(path).unwrap();
+        let last = bytes.iter().rposition(|byte| *byte != 0 || !may_have_room);
+        last.map_or(0, |last| last + 1)
     }
 
     /// Salvages a damaged copy and looks at what came of it: gives the report, and the keys that are missing.

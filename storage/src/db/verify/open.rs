@@ -88,7 +88,8 @@ fn verify_logs(inner: &Inner, verifier: &mut Verifier<'_>) -> Result<()> {
     let first = inner.manifest.lock().state.first_log;
     for id in log_ids(&names, first).into_iter().filter(|id| *id <= newest) {
         let path = inner.dir.join(file_name(id, LOG_SUFFIX));
-        let read = read_log(inner, &path, id);
+        // Tried again: a log that was finished meanwhile has given its room back, and is shorter. That happens once.
+        let read = read_log(inner, &path, id).or_else(|_| read_log(inner, &path, id));
         // Flushed and removed meanwhile.
         if read.is_err() && inner.manifest.lock().state.first_log > id {
             continue;
