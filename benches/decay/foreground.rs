@@ -14,7 +14,7 @@ use crate::{Share, corpus, unmoving};
 use patinadb::{AppliesTo, Patina, Policy, PutOptions, SchedulerOptions};
 use std::time::{Duration, Instant};
 
-const PHOTOS: u64 = 2_600;
+const PHOTOS: u64 = 3_600;
 const TEXTS: u64 = 9_000;
 /// Of the foreground's objects; what it reads does not fit into the block cache, but into the system's memory.
 const OBJECTS: u64 = 4_000;
