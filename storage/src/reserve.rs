@@ -11,6 +11,8 @@ use crate::vfs::VfsFile;
 
 const BYTES_MIN: u64 = 32 << 10;
 const BYTES_MAX: u64 = 1 << 20;
+/// A portion that is small whatever the room.
+const PORTION_BYTES: u64 = 16 << 10;
 
 /// The room of one file.
 #[derive(Default)]
@@ -18,27 +20,46 @@ pub(crate) enum Reserve {
     /// None is made.
     #[default]
     Off,
+    /// Some, if the file is synced in small portions.
+    On(Room),
+}
+
+pub(crate) struct Room {
     /// The file reaches to here.
-    Until(u64),
+    end: u64,
+    /// What of the file was synced when somebody looked last, and how much the last sync was for.
+    synced: u64,
+    portion: u64,
 }
 
 impl Reserve {
-    /// After an append: makes more room once the last is used up, as much again as there is of the file, within bounds. Not if more than
-    /// a quarter of that is unsynced: who writes much between syncs gains nothing by it.
+    /// For a file of which all is synced.
+    pub(crate) fn on(position: u64) -> Self {
+        Self::On(Room { end: position, synced: position, portion: 0 })
+    }
+
+    /// After an append: makes more room once the last is used up, as much again as there is of the file, within bounds. Not if the last sync, or the
+    /// next, is for more than an eighth of that: who writes much between syncs gains nothing by it.
     pub(crate) fn keep(&mut self, file: &dyn VfsFile, position: u64, synced: u64) {
-        let Self::Until(end) = *self else { return };
+        let Self::On(room) = self else { return };
+        if synced > room.synced {
+            (room.portion, room.synced) = (synced - room.synced, synced);
+        }
         let bytes = position.clamp(BYTES_MIN, BYTES_MAX);
-        if position < end || position.saturating_sub(synced) > bytes / 4 {
+        let portion = room.portion.max(position.saturating_sub(room.synced));
+        if position < room.end || portion > PORTION_BYTES.max(bytes / 8) {
             return;
         }
         // A failure matters to nobody: zeros behind the last record, or none, mean the same. But a disk without room is not asked again.
-        let made = file.write_all_at(&vec![0; bytes as usize], position);
-        *self = made.map_or(Self::Off, |()| Self::Until(position + bytes));
+        match file.write_all_at(&vec![0; bytes as usize], position) {
+            Ok(()) => room.end = position + bytes,
+            Err(_) => *self = Self::Off,
+        }
     }
 
     /// Cuts off what is not used, and makes no more.
     pub(crate) fn give_back(&mut self, file: &dyn VfsFile, position: u64) {
-        if let Self::Until(end) = std::mem::take(self)
+        if let Self::On(Room { end, .. }) = std::mem::take(self)
             && end > position
         {
             // A failure leaves zeros behind the last record, which mean nothing.

@@ -121,7 +121,7 @@ impl BlobFile {
         file.sync().map_err(failed)?;
         let size = (HEADER_BYTES as u64, 0);
         let created = Self::open_for_writing(of, path, size, Arc::from(file), Vec::new());
-        created.tail.lock().reserve = Reserve::Until(size.0);
+        created.tail.lock().reserve = Reserve::on(size.0);
         Ok(created)
     }
 

@@ -190,7 +190,7 @@ fn a_sync_of_a_log_with_room_does_not_change_its_length() {
 fn room_reads_as_the_end_of_the_log_and_is_given_back() {
     let vfs = MemVfs::new();
     let mut log = reserving(&vfs);
-    let records = [record(100, 1), record(40_000, 2), record(10, 3)];
+    let records = [record(100, 1), record(14_000, 2), record(10, 3)];
     for record in &records {
         log.append(record).unwrap();
         log.file().sync().unwrap();

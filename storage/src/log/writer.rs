@@ -87,7 +87,7 @@ impl LogWriter {
 
     /// Keeps room ahead of the records from now on, while they are synced in small portions.
     pub(crate) fn reserving(mut self) -> Self {
-        self.reserve = Reserve::Until(self.position);
+        self.reserve = Reserve::on(self.position);
         self
     }
 
