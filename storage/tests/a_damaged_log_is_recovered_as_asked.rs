@@ -165,6 +165,43 @@ fn what_rots_in_the_room_behind_the_records_costs_nothing() {
     }
 }
 
+/// Zeros at the end of a log are room while a database is in use; after a clean close they are what the disk gives for what it lost. A manifest that
+/// lost its end that way looked whole.
+#[test]
+fn zeros_instead_of_the_end_of_a_closed_database_are_no_room() {
+    let vfs = MemVfs::new();
+    let db = Db::open_with(Arc::new(vfs.clone()), Path::new(DIR), options(LogRecovery::Strict)).unwrap();
+    let keyspace = db.keyspace("k", KeyspaceOptions::default()).unwrap();
+    for n in 0..6 {
+        keyspace.put(key(n), vec![1 + n as u8; 20]).unwrap();
+    }
+    drop(keyspace);
+    db.close().unwrap();
+    let zeroed = |path: &Path, from: usize| {
+        let vfs = vfs.kill();
+        vfs.damage(path, |bytes| bytes[from..].fill(0)).unwrap();
+        vfs
+    };
+    let log = logs(&vfs).pop().unwrap();
+    for from in 0..written_bytes(&vfs, &log) {
+        let error = open(&zeroed(&log, from), LogRecovery::Strict).err().ok_or(from).unwrap();
+        assert_eq!(error.kind(), ErrorKind::Corruption, "{from}: {error}");
+    }
+    let names = vfs.list(Path::new(DIR)).unwrap();
+    let manifest = Path::new(DIR).join(names.iter().find(|name| name.starts_with("MANIFEST")).unwrap());
+    let mut refused = 0;
+    for from in 0..written_bytes(&vfs, &manifest) {
+        match open(&zeroed(&manifest, from), LogRecovery::Strict) {
+            Ok(opened) => assert_eq!(opened.writes, Vec::from_iter(0..6), "{from}"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corruption, "{from}: {error}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 0);
+}
+
 #[test]
 fn a_torn_end_is_cut_off_in_every_mode() {
     let (vfs, ends) = killed(4, 20);

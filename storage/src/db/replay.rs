@@ -159,7 +159,7 @@ impl<'a> Replay<'a> {
             Some(_) => {}
         }
         let mut reader = LogReader::open_unchecked(vfs, path, id)?;
-        let checked = reader.check_header().and_then(|()| self.check_length(path, id, reader.len()));
+        let checked = reader.check_header();
         if let Err(error) = checked {
             if self.mode != LogRecovery::SkipDamaged {
                 return Err(error);
@@ -196,6 +196,9 @@ impl<'a> Replay<'a> {
             }
         }
         self.bytes += whole_until;
+        if self.given_up.last().is_none_or(|last| last.path != path) {
+            self.check_end(path, id, whole_until)?;
+        }
         if is_named && !is_finished {
             self.unfinished.get_or_insert((path.to_owned(), reader.len()));
         }
@@ -212,11 +215,11 @@ impl<'a> Replay<'a> {
         self.give_up(path, Error::corruption(path, offset, what)).map(|()| true)
     }
 
-    /// After a clean close, the log must be as long as the manifest says.
-    fn check_length(&self, path: &Path, id: FileId, len: u64) -> Result<()> {
+    /// After a clean close, the log's records must reach as far as the manifest says. Its length tells nothing: a disk may give zeros for what it lost.
+    fn check_end(&self, path: &Path, id: FileId, whole_until: u64) -> Result<()> {
         match self.state.closed {
-            Some((closed, expected)) if closed == id && len < expected => {
-                Err(Error::corruption(path, len, "its end is missing"))
+            Some((closed, expected)) if closed == id && whole_until < expected => {
+                Err(Error::corruption(path, whole_until, "its end is missing"))
             }
             _ => Ok(()),
         }

@@ -28,6 +28,7 @@ pub(crate) struct LogReader {
     block_start: u64,
     /// The next chunk's offset in the file.
     position: u64,
+    records_end: u64,
     tail: Option<Tail>,
 }
 
@@ -55,6 +56,7 @@ impl LogReader {
             block: Vec::new(),
             block_start: 0,
             position: FILE_HEADER_BYTES as u64,
+            records_end: FILE_HEADER_BYTES as u64,
             tail: None,
         };
         reader.find_zeros()?;
@@ -104,6 +106,7 @@ impl LogReader {
             }
             inside = true;
             if matches!(kind, ChunkType::Full | ChunkType::Last) {
+                self.records_end = end;
                 return Ok(Some((record, end)));
             }
         }
@@ -219,6 +222,11 @@ impl LogReader {
             at = 0;
         }
         Ok(false)
+    }
+
+    /// Where the last whole record ends, once the end was reached: zeros may follow, or a torn tail.
+    pub(crate) fn records_end(&self) -> u64 {
+        self.records_end
     }
 
     /// The file's length.

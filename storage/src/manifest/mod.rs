@@ -217,10 +217,8 @@ impl Manifest {
             state.apply(&edit);
             edits += 1;
         }
-        let end = match reader.tail() {
-            Tail::Torn { offset } => offset,
-            Tail::Clean => reader.len(),
-        };
+        // The file may be longer: zeros in place of what was written are not what was written.
+        let end = reader.records_end();
         if edits == 0 || end < durable_bytes {
             return Err(Error::corruption(&path, end, "its end is missing"));
         }
